@@ -1,0 +1,52 @@
+//! Newsgroup names (RFC 5536 s.3.1.4) and the lists of them in Newsgroups.
+
+use std::fmt;
+
+/// A newsgroup name: components of letters, digits, `+`, `-`, `_` (UTF-8 letters tolerated),
+/// joined by single dots; at most [`crate::limits::NEWSGROUP_NAME_MAX`] octets.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NewsgroupName(Box<str>);
+
+/// The text is not a newsgroup name; says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadNewsgroupName(pub &'static str);
+
+impl NewsgroupName {
+    /// Is `text` a newsgroup name, and if not, why?
+    pub fn check(text: &str) -> Result<(), BadNewsgroupName> {
+        let _ = text;
+        todo!()
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for NewsgroupName {
+    type Error = BadNewsgroupName;
+    fn try_from(text: &str) -> Result<Self, BadNewsgroupName> {
+        Self::check(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for NewsgroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for NewsgroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The names in the value of a Newsgroups field: split at commas, blanks and folds dropped, empty
+/// parts skipped; the names are not checked.
+pub fn names(value: &[u8]) -> impl Iterator<Item = &str> {
+    let _ = value;
+    todo!() as std::iter::Empty<&str>
+}

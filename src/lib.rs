@@ -1,0 +1,38 @@
+//! feedd: a Usenet (NNTP) server federation. One program at a site is injecting, relaying and
+//! serving agent (RFC 5537) at once; sites that chose each other exchange articles.
+//!
+//! # The rooms, from the ground up
+//!
+//! An arrow (`use`) may only point down; `tests/tidy.rs` holds us to it.
+//!
+//! | level | rooms | what they know |
+//! |---|---|---|
+//! | 0 ground | [`wildmat`] [`clock`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
+//! | 1 words | [`wire`] [`article`] | the grammar of RFC 3977/4644 and of RFC 5536: bytes in, types out |
+//! | 2 rules | [`agent`] [`access`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; sans-IO connections; checked config |
+//! | 3 keeping | [`store`] | spool log (the truth) and index (sled, derived) |
+//! | 4 moving | [`intake`] [`feed`] [`net`] [`admin`] | the one path an article takes; who is owed what; sockets; the operator |
+//! | 5 house | [`daemon`] and the binaries | wiring, signals, ordered shutdown |
+//!
+//! # The one idea
+//!
+//! Every accepted article is appended once to an append-only spool log. The index is derived from
+//! it, a feed is a cursor on it, and an acknowledgement (235, 239, 240) is said only after the log
+//! is on disk. Start at [`store`] for the log, at [`intake`] for the path of an article.
+
+pub mod access;
+pub mod admin;
+pub mod agent;
+pub mod article;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod feed;
+pub mod intake;
+pub mod limits;
+pub mod net;
+pub mod session;
+pub mod store;
+pub mod wildmat;
+pub mod wire;

@@ -1,0 +1,32 @@
+//! Every maximum of the program, with its reason. Those an operator may change have their default
+//! here and their key in `config/feedd.toml`.
+
+/// Octets of a command line, CRLF included (RFC 3977 s.3.1).
+pub const COMMAND_LINE_MAX: usize = 512;
+/// Octets of a Message-ID (RFC 3977 s.3.6, RFC 5536 s.3.1.3).
+pub const MESSAGE_ID_MAX: usize = 250;
+/// Octets of a newsgroup name: it must fit a command line with its command and an argument.
+pub const NEWSGROUP_NAME_MAX: usize = 460;
+/// Octets of a whole header section; the rest of the field stays below a tenth of it.
+pub const HEADER_SECTION_MAX: usize = 256 * 1024;
+/// Octets of one header line without CRLF (RFC 5322 s.2.1.1 says 998; real Path and References
+/// fields exceed it, and a relaying agent must not drop those articles).
+pub const HEADER_LINE_MAX: usize = 32 * 1024;
+/// Header lines of one article.
+pub const HEADER_LINES_MAX: usize = 1000;
+/// Newsgroups one article may name.
+pub const CROSSPOST_MAX: usize = 100;
+/// Octets of an article on the wire, default (10 MB and room for its header).
+pub const ARTICLE_BYTES_MAX: usize = 10 * 1024 * 1024 + 64 * 1024;
+/// Replies one connection may have outstanding before its socket is not read any more.
+pub const OUTSTANDING_MAX: usize = 1024;
+/// Octets of articles one connection may have waiting for their commit.
+pub const OUTSTANDING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Octets of articles in flight in the whole site, default.
+pub const IN_FLIGHT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Octets of answers waiting in one connection before no further command is taken.
+pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Connections in total, default.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Seconds of silence before a connection is closed, default (RFC 3977 s.3.1: not below 180).
+pub const IDLE_S: u64 = 600;
