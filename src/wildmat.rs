@@ -1,7 +1,10 @@
 //! wildmat patterns (RFC 3977 s.4) and the subscriptions of peers, which add the poison mark `@`
-//! (INN's newsfeeds(5)). Matching takes O(pattern x text), never exponential time.
+//! (INN's newsfeeds(5)). Matching takes O(pattern x text) at worst, never exponential time, so a
+//! wildmat may come from anybody who can send a command.
 
-/// A comma-separated list of patterns; the rightmost one that matches decides (RFC 3977 s.4.1).
+use std::fmt;
+
+/// A comma-separated list of patterns; the rightmost one that matches decides (RFC 3977 s.4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wildmat {
     pub(crate) patterns: Vec<Pattern>,
@@ -36,18 +39,38 @@ pub enum Match {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WildmatError(pub String);
 
+impl fmt::Display for WildmatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WildmatError {}
+
 impl Wildmat {
-    /// Parses a wildmat of RFC 3977 s.4.1 (`!` allowed, `@` an ordinary character).
+    /// Parses a wildmat of RFC 3977 s.4.1 (`@` is an ordinary character). Other than there, the
+    /// first pattern may have `!` too: it matches nothing, and newsreaders do send it.
     pub fn parse(text: &str) -> Result<Self, WildmatError> {
-        let _ = text;
-        todo!()
+        let patterns = text.split(',').map(|part| match part.strip_prefix('!') {
+            Some(rest) => Pattern::checked(Mark::Negated, rest),
+            None => Pattern::checked(Mark::Plain, part),
+        });
+        Ok(Self { patterns: patterns.collect::<Result<_, _>>()? })
     }
 
     /// Parses the subscription of a peer: a wildmat in which `@` marks poison. Blanks around a
     /// pattern are allowed.
     pub fn parse_subscription(text: &str) -> Result<Self, WildmatError> {
-        let _ = text;
-        todo!()
+        let patterns = text.split(',').map(str::trim).map(|part| {
+            if let Some(rest) = part.strip_prefix('!') {
+                Pattern::checked(Mark::Negated, rest)
+            } else if let Some(rest) = part.strip_prefix('@') {
+                Pattern::checked(Mark::Poison, rest)
+            } else {
+                Pattern::checked(Mark::Plain, part)
+            }
+        });
+        Ok(Self { patterns: patterns.collect::<Result<_, _>>()? })
     }
 
     /// Does `text` match (poison counts as no)?
@@ -57,13 +80,109 @@ impl Wildmat {
 
     /// The full answer for one newsgroup.
     pub fn judge(&self, text: &str) -> Match {
-        let _ = text;
-        todo!()
+        match self.patterns.iter().rev().find(|pattern| pattern.matches(text)) {
+            Some(Pattern { mark: Mark::Plain, .. }) => Match::Yes,
+            Some(Pattern { mark: Mark::Poison, .. }) => Match::Poison,
+            Some(Pattern { mark: Mark::Negated, .. }) | None => Match::No,
+        }
     }
 
     /// Is an article in `newsgroups` wanted: at least one matches and none is poison?
     pub fn wants<'a>(&self, newsgroups: impl IntoIterator<Item = &'a str>) -> bool {
-        let _ = newsgroups;
-        todo!()
+        let mut wanted = false;
+        for newsgroup in newsgroups {
+            match self.judge(newsgroup) {
+                Match::Yes => wanted = true,
+                Match::No => {}
+                Match::Poison => return false,
+            }
+        }
+        wanted
     }
+}
+
+/// The text form; for a subscription it can be parsed again by [`Wildmat::parse_subscription`].
+impl fmt::Display for Wildmat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let mark = match pattern.mark {
+                Mark::Plain => "",
+                Mark::Negated => "!",
+                Mark::Poison => "@",
+            };
+            write!(f, "{comma}{mark}{}", pattern.text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Pattern {
+    fn checked(mark: Mark, text: &str) -> Result<Self, WildmatError> {
+        if text.is_empty() {
+            return Err(WildmatError("empty pattern".into()));
+        }
+        for c in text.chars() {
+            match c {
+                // RFC 3977 s.4.1: their meaning differs between programs, so they have none.
+                '[' | ']' | '\\' => {
+                    return Err(WildmatError(format!(
+                        "`{c}` in `{text}`: sets and escapes are not part of a wildmat (RFC 3977 section 4.1)"
+                    )));
+                }
+                '!' => return Err(WildmatError(format!("`!` inside `{text}`: it may only begin a pattern"))),
+                c if c.is_whitespace() || c.is_control() => {
+                    return Err(WildmatError(format!(
+                        "blank or control character in `{}`",
+                        text.escape_debug()
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { mark, text: text.into() })
+    }
+
+    /// RFC 3977 s.4.2, anchored at both ends. Only the last `*` is ever tried again: whatever an
+    /// earlier one could take more, the later one can take as well.
+    fn matches(&self, text: &str) -> bool {
+        let (pattern, text) = (self.text.as_bytes(), text.as_bytes());
+        let (mut p, mut t) = (0, 0);
+        // Behind the last `*` in the pattern, and where in the text what it takes ends.
+        let mut star: Option<(usize, usize)> = None;
+        while let Some(&octet) = text.get(t) {
+            match pattern.get(p) {
+                Some(b'*') => {
+                    p += 1;
+                    if p == pattern.len() {
+                        return true;
+                    }
+                    star = Some((p, t));
+                }
+                Some(b'?') => {
+                    p += 1;
+                    t = next_char(text, t);
+                }
+                Some(&wanted) if wanted == octet => {
+                    p += 1;
+                    t += 1;
+                }
+                _ => match star {
+                    Some((behind, taken)) => {
+                        let taken = next_char(text, taken);
+                        star = Some((behind, taken));
+                        (p, t) = (behind, taken);
+                    }
+                    None => return false,
+                },
+            }
+        }
+        pattern.iter().skip(p).all(|&octet| octet == b'*')
+    }
+}
+
+/// Where the UTF-8 character after the one at `at` begins.
+fn next_char(text: &[u8], at: usize) -> usize {
+    let continued = text.iter().skip(at + 1).take_while(|&&octet| octet & 0xC0 == 0x80).count();
+    at + 1 + continued
 }

@@ -1,4 +1,10 @@
 //! The header section of an article (RFC 5536 s.2.2, s.3; RFC 5322 s.2.2): where each field is.
+//!
+//! What is refused here is what nobody could pass on: a relaying agent must not repair an article,
+//! so the grammar is generous (8-bit octets, empty values, long lines) wherever the next agent can
+//! still find its way. One pass, no allocation: every article of a feed goes through it.
+
+use crate::limits::{HEADER_LINE_MAX, HEADER_LINES_MAX, HEADER_SECTION_MAX};
 
 /// The header fields that the agents look at. `name()` has the spelling of RFC 5536.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,13 +43,66 @@ impl Field {
 
     /// The field's name, as RFC 5536 spells it.
     pub fn name(self) -> &'static str {
-        todo!()
+        match self {
+            Self::Approved => "Approved",
+            Self::Archive => "Archive",
+            Self::Control => "Control",
+            Self::Date => "Date",
+            Self::Distribution => "Distribution",
+            Self::Expires => "Expires",
+            Self::From => "From",
+            Self::FollowupTo => "Followup-To",
+            Self::InjectionDate => "Injection-Date",
+            Self::InjectionInfo => "Injection-Info",
+            Self::Lines => "Lines",
+            Self::MessageId => "Message-ID",
+            Self::Newsgroups => "Newsgroups",
+            Self::NntpPostingDate => "NNTP-Posting-Date",
+            Self::NntpPostingHost => "NNTP-Posting-Host",
+            Self::Path => "Path",
+            Self::References => "References",
+            Self::ReplyTo => "Reply-To",
+            Self::Sender => "Sender",
+            Self::Subject => "Subject",
+            Self::Summary => "Summary",
+            Self::Supersedes => "Supersedes",
+            Self::XTrace => "X-Trace",
+            Self::Xref => "Xref",
+        }
     }
 
     /// The field of this name (case-insensitive), if it is one of these.
     pub fn from_name(name: &[u8]) -> Option<Self> {
-        let _ = name;
-        todo!()
+        let (first, last) = (name.first()?.to_ascii_lowercase(), name.last()?.to_ascii_lowercase());
+        // Length and outer letters leave one candidate.
+        let field = match (name.len(), first, last) {
+            (4, b'd', _) => Self::Date,
+            (4, b'f', _) => Self::From,
+            (4, b'p', _) => Self::Path,
+            (4, b'x', _) => Self::Xref,
+            (5, ..) => Self::Lines,
+            (6, ..) => Self::Sender,
+            (7, b'a', _) => Self::Archive,
+            (7, b'c', _) => Self::Control,
+            (7, b'e', _) => Self::Expires,
+            (7, b's', b't') => Self::Subject,
+            (7, b's', b'y') => Self::Summary,
+            (7, b'x', _) => Self::XTrace,
+            (8, b'a', _) => Self::Approved,
+            (8, b'r', _) => Self::ReplyTo,
+            (10, b'm', _) => Self::MessageId,
+            (10, b'n', _) => Self::Newsgroups,
+            (10, b'r', _) => Self::References,
+            (10, b's', _) => Self::Supersedes,
+            (11, ..) => Self::FollowupTo,
+            (12, ..) => Self::Distribution,
+            (14, _, b'e') => Self::InjectionDate,
+            (14, _, b'o') => Self::InjectionInfo,
+            (17, _, b'e') => Self::NntpPostingDate,
+            (17, _, b't') => Self::NntpPostingHost,
+            _ => return None,
+        };
+        if name.eq_ignore_ascii_case(field.name().as_bytes()) { Some(field) } else { None }
     }
 }
 
@@ -82,8 +141,55 @@ impl<'a> Head<'a> {
     /// The field name is followed by a colon and one blank (RFC 5536 s.2.2); a missing blank is
     /// tolerated when the line ends there or real-world fields need it.
     pub fn parse(article: &'a [u8]) -> Result<Self, HeadError> {
-        let _ = article;
-        todo!()
+        let mut head = Self { bytes: article, len: 0, fields: [ABSENT; Field::COUNT] };
+        // The field whose folds may follow, and whether there is any field for a fold to belong to.
+        let mut open: Option<Field> = None;
+        let mut number = 0;
+        let mut start = 0;
+        loop {
+            number += 1;
+            let rest = article.get(start..).unwrap_or_default();
+            // One scan finds the line's end and whatever must not be in it.
+            let len = match memchr::memchr3(b'\r', b'\n', 0, rest) {
+                Some(at) if rest[at..].starts_with(b"\r\n") => at,
+                // The CR may be all there is of a CRLF.
+                Some(at) if at + 1 == rest.len() && rest[at] == b'\r' => return Err(HeadError::NoEmptyLine),
+                Some(_) => return Err(HeadError::BadOctet(number)),
+                None => return Err(HeadError::NoEmptyLine),
+            };
+            let line = &rest[..len];
+            let behind = start + len + 2;
+            if behind > HEADER_SECTION_MAX {
+                return Err(HeadError::TooLarge);
+            }
+            match line {
+                [] => {
+                    head.len = behind;
+                    return Ok(head);
+                }
+                _ if len > HEADER_LINE_MAX => return Err(HeadError::LineTooLong(number)),
+                _ if number as usize > HEADER_LINES_MAX => return Err(HeadError::TooLarge),
+                // The terminator of the data block.
+                b"." => return Err(HeadError::NoEmptyLine),
+                [b' ' | b'\t', ..] => match open {
+                    None if number == 1 => return Err(HeadError::BadLine(number)),
+                    None => {}
+                    Some(field) => head.fields[field as usize].2 = offset(start + len),
+                },
+                _ => {
+                    let colon = name_len(line).ok_or(HeadError::BadLine(number))?;
+                    open = Field::from_name(&line[..colon]);
+                    if let Some(field) = open {
+                        let entry = &mut head.fields[field as usize];
+                        if *entry != ABSENT {
+                            return Err(HeadError::Duplicate(field));
+                        }
+                        *entry = (offset(start), offset(start + colon + 1), offset(start + len));
+                    }
+                }
+            }
+            start = behind;
+        }
     }
 
     /// Octets of the header section with its empty line: the body begins there.
@@ -103,25 +209,59 @@ impl<'a> Head<'a> {
 
     /// The value of a field as it stands (folds inside, outer blanks trimmed, no last CRLF).
     pub fn value(&self, field: Field) -> Option<&'a [u8]> {
-        let _ = field;
-        todo!()
+        let (_, start, end) = self.fields[field as usize];
+        if end == 0 { None } else { Some(self.bytes[start as usize..end as usize].trim_ascii()) }
     }
 
     /// Where the whole field stands in the article, from its name to behind its last CRLF: for
     /// cutting it out or replacing it.
     pub fn span(&self, field: Field) -> Option<std::ops::Range<usize>> {
-        let _ = field;
-        todo!()
+        let (start, _, end) = self.fields[field as usize];
+        if end == 0 { None } else { Some(start as usize..end as usize + 2) }
     }
 
     /// The value of any field by name, the first one: for HDR of fields that are not indexed.
     pub fn find(&self, name: &str) -> Option<&'a [u8]> {
-        let _ = name;
-        todo!()
+        match Field::from_name(name.as_bytes()) {
+            Some(field) => self.value(field),
+            None => self
+                .iter()
+                .find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
+                .map(|(_, value)| value),
+        }
     }
 
-    /// All fields in order: name and value as they stand.
+    /// All fields in order: name, and value as [`Head::value`] gives it.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + '_ {
-        todo!() as std::iter::Empty<_>
+        let mut rest = self.section();
+        std::iter::from_fn(move || {
+            let colon = rest.iter().position(|&octet| octet == b':')?;
+            let end = memchr::memchr_iter(b'\n', rest)
+                .map(|at| at + 1)
+                .find(|&behind| !matches!(rest.get(behind), Some(b' ' | b'\t')))
+                .unwrap_or(rest.len());
+            let (field, behind) = rest.split_at(end);
+            rest = behind;
+            Some((&field[..colon], field[colon + 1..].trim_ascii()))
+        })
+    }
+}
+
+/// The entry of a field that is not there.
+const ABSENT: (u32, u32, u32) = (0, 0, 0);
+
+/// An offset below [`HEADER_SECTION_MAX`] as it is stored.
+fn offset(at: usize) -> u32 {
+    debug_assert!(at <= HEADER_SECTION_MAX);
+    at as u32
+}
+
+/// The length of the field name that begins `line`, if a colon and a blank (or nothing) follow.
+fn name_len(line: &[u8]) -> Option<usize> {
+    // RFC 5322 s.2.2: printable US-ASCII except the colon, which also rules out a blank before it.
+    let len = line.iter().position(|&octet| octet == b':' || !octet.is_ascii_graphic())?;
+    match line.get(len..)? {
+        [b':'] | [b':', b' ' | b'\t', ..] if len > 0 => Some(len),
+        _ => None,
     }
 }

@@ -15,8 +15,7 @@ pub struct BadMessageId;
 impl MessageId {
     /// Is `text` a Message-ID?
     pub fn is_valid(text: &[u8]) -> bool {
-        let _ = text;
-        todo!()
+        crate::wire::command::is_message_id(text)
     }
 
     /// The text with its angle brackets.

@@ -1,5 +1,6 @@
 //! Newsgroup names (RFC 5536 s.3.1.4) and the lists of them in Newsgroups.
 
+use crate::limits::NEWSGROUP_NAME_MAX;
 use std::fmt;
 
 /// A newsgroup name: components of letters, digits, `+`, `-`, `_` (UTF-8 letters tolerated),
@@ -14,8 +15,18 @@ pub struct BadNewsgroupName(pub &'static str);
 impl NewsgroupName {
     /// Is `text` a newsgroup name, and if not, why?
     pub fn check(text: &str) -> Result<(), BadNewsgroupName> {
-        let _ = text;
-        todo!()
+        if text.len() > NEWSGROUP_NAME_MAX {
+            return Err(BadNewsgroupName("it is too long"));
+        }
+        for component in text.split('.') {
+            if component.is_empty() {
+                return Err(BadNewsgroupName("it has an empty component"));
+            }
+            if !component.chars().all(|c| c.is_alphanumeric() || matches!(c, '+' | '-' | '_')) {
+                return Err(BadNewsgroupName("only letters, digits, `+`, `-`, `_` and dots are allowed"));
+            }
+        }
+        Ok(())
     }
 
     /// The name.
@@ -44,9 +55,11 @@ impl fmt::Debug for NewsgroupName {
     }
 }
 
-/// The names in the value of a Newsgroups field: split at commas, blanks and folds dropped, empty
-/// parts skipped; the names are not checked.
+/// The names in the value of a Newsgroups field: split at commas, blanks and folds around them
+/// dropped, empty parts and those that are not UTF-8 skipped; the names are not checked.
 pub fn names(value: &[u8]) -> impl Iterator<Item = &str> {
-    let _ = value;
-    todo!() as std::iter::Empty<&str>
+    value.split(|&octet| octet == b',').filter_map(|part| {
+        let name = std::str::from_utf8(part.trim_ascii()).ok()?;
+        if name.is_empty() { None } else { Some(name) }
+    })
 }

@@ -4,6 +4,8 @@
 //! Intake is synchronous and never waits for the disk: what it accepts it hands to the store's
 //! writer, whose outcome reaches the connection through [`crate::store::Settle`].
 
+pub mod newslog;
+
 use crate::agent::{Cause, Reason};
 use crate::article::MessageId;
 use crate::config::{Peer, Site};

@@ -24,9 +24,25 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Parses the lines of the block, without terminator.
+    /// Parses the lines of the block, without terminator. Labels are case-insensitive.
     pub fn parse(block: &str) -> Self {
-        let _ = block;
-        todo!()
+        let mut known = Self::default();
+        for line in block.lines() {
+            let line = line.trim();
+            let (label, arguments) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            match label.to_ascii_uppercase().as_str() {
+                "READER" => known.reader = true,
+                "MODE-READER" => known.mode_reader = true,
+                "POST" => known.post = true,
+                "IHAVE" => known.ihave = true,
+                "STREAMING" => known.streaming = true,
+                "OVER" => known.over = true,
+                "HDR" => known.hdr = true,
+                "NEWNEWS" => known.newnews = true,
+                "IMPLEMENTATION" => known.implementation = Some(arguments.trim_start().to_owned()),
+                _ => {}
+            }
+        }
+        known
     }
 }
