@@ -49,6 +49,11 @@ pub(super) fn without_effect(wildmat: &Wildmat) -> Vec<WithoutEffect> {
     found
 }
 
+/// A subscription as an operator writes it.
+pub fn subscription_text(subscription: &Wildmat) -> String {
+    subscription.patterns.iter().map(written).collect::<Vec<_>>().join(",")
+}
+
 fn written(pattern: &Pattern) -> String {
     let mark = match pattern.mark {
         Mark::Plain => "",
