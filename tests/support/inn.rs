@@ -56,13 +56,15 @@ impl InnSetup {
 /// A running INN. Stopped on drop.
 #[derive(Debug)]
 pub struct Inn {
+    home: Home,
     innd: Child,
     nnrpd: Child,
     /// Where peers connect.
     pub port: u16,
     /// Where readers connect.
     pub reader_port: u16,
-    dir: TempDir,
+    /// The folder that `home` describes; removed last.
+    _dir: TempDir,
 }
 
 /// Whether INN is on this machine.
@@ -98,7 +100,7 @@ impl Inn {
         let innd = home.spawn("innd", &["-f"])?;
         let listen = reader_port.to_string();
         let nnrpd = home.spawn("nnrpd", &["-D", "-f", "-b", "127.0.0.1", "-p", &listen])?;
-        let mut inn = Self { innd, nnrpd, port, reader_port, dir };
+        let mut inn = Self { home, innd, nnrpd, port, reader_port, _dir: dir };
         for port in [port, reader_port] {
             let answers = || Client::connect(port).is_ok_and(|c| c.greeting.starts_with("20"));
             if !wait_until(START_WITHIN, answers) {
@@ -123,7 +125,7 @@ impl Inn {
 
     /// What INN wrote where we can see it.
     pub fn last_words(&self) -> String {
-        let log = self.dir.path().join("log");
+        let log = self.home.root.join("log");
         ["errlog", "innd.out", "nnrpd.out", "news"].map(|name| text_of(&log.join(name))).join("\n")
     }
 }
@@ -132,8 +134,11 @@ impl Drop for Inn {
     fn drop(&mut self) {
         terminate(&mut self.nnrpd, STOP_WITHIN);
         kill_group(&self.nnrpd);
-        terminate(&mut self.innd, STOP_WITHIN);
+        // An idle innd sleeps through SIGTERM until its next event; ctlinnd is such an event.
+        let _ = self.home.command("ctlinnd", &["-s", "-t", "10", "shutdown", "done"]).status();
+        wait_until(STOP_WITHIN, || matches!(self.innd.try_wait(), Ok(Some(_)) | Err(_)));
         kill_group(&self.innd);
+        let _ = self.innd.wait();
     }
 }
 
@@ -169,6 +174,7 @@ impl NewsUser {
 }
 
 /// The folder of one INN.
+#[derive(Debug)]
 struct Home {
     root: PathBuf,
     user: NewsUser,
