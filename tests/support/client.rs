@@ -20,7 +20,11 @@ pub struct Client {
 impl Client {
     /// Connects and reads the greeting.
     pub fn connect(port: u16) -> io::Result<Self> {
-        let writer = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        Self::on(TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?)
+    }
+
+    /// Takes over a connected socket and reads the greeting.
+    pub fn on(writer: TcpStream) -> io::Result<Self> {
         writer.set_nodelay(true)?;
         writer.set_read_timeout(Some(ANSWER_WITHIN))?;
         writer.set_write_timeout(Some(ANSWER_WITHIN))?;
@@ -88,6 +92,25 @@ impl Client {
                 block.remove(start);
             }
         }
+    }
+
+    /// How many octets the next multi-line data block takes on the wire, lone dot included.
+    pub fn block_len(&mut self) -> io::Result<usize> {
+        let mut line = Vec::new();
+        let mut len = 0;
+        while line != b".\r\n" {
+            line.clear();
+            if self.reader.read_until(b'\n', &mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            len += line.len();
+        }
+        Ok(len)
+    }
+
+    /// The bare connection, for whoever speaks on in another way.
+    pub fn into_socket(self) -> TcpStream {
+        self.writer
     }
 
     /// Sends a command with a multi-line answer: the response line must begin with `code`.

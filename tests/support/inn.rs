@@ -238,8 +238,7 @@ impl Home {
         format!(
             "mta: \"/bin/true %s\"\nmailcmd: /bin/true\nrunasuser: {name}\nrunasgroup: {group}\n\
              pathhost: {identity}\ndomain: {identity}\nfromhost: {identity}\norganization: none\n\
-             bindaddress: 127.0.0.1\nbindaddress6: none\nport: {port}\nnnrpdpostport: {port}\n\
-             nnrpdposthost: 127.0.0.1\n\
+             bindaddress: 127.0.0.1\nbindaddress6: none\nport: {port}\n\
              hismethod: hisv6\novmethod: tradindexed\nenableoverview: true\nwireformat: true\n\
              artcutoff: 0\nmaxartsize: 10000000\nlocalmaxartsize: 10000000\nmaxconnections: 0\n\
              noreader: true\nrlimitnofile: 4096\nmaxforks: 10\nnnrpdloadlimit: 0\n\
