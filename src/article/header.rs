@@ -154,8 +154,8 @@ impl<'a> Head<'a> {
     /// Indexes the header section of `article` (wire form; what follows the empty line is not
     /// looked at). A header line of a good article never begins with a dot, so dot-stuffing does
     /// not matter here. A field body that is empty or blank only is kept as present and empty.
-    /// The field name is followed by a colon and one blank (RFC 5536 s.2.2); a missing blank is
-    /// tolerated when the line ends there or real-world fields need it.
+    /// The field name is followed by a colon and a blank (RFC 5536 s.2.2, RFC 3977 s.3.6: other
+    /// servers would refuse the article); the blank may be missing only where the line ends.
     pub fn parse(article: &'a [u8]) -> Result<Self, HeadError> {
         let mut head = Self { bytes: article, len: 0, fields: [ABSENT; Field::COUNT] };
         let window = &article[..article.len().min(HEADER_SECTION_MAX)];

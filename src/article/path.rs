@@ -96,13 +96,17 @@ impl fmt::Debug for PathIdentity {
 /// Does the article's Path say that the site `identity` has handled it? The tail entry (behind the
 /// last `!`) does not count, nor do diagnostics (`.POSTED`, `.SEEN.x`, ...). Case-insensitive.
 pub fn has_identity(path: &[u8], identity: &str) -> bool {
-    let Some(tail) = memchr::memrchr(b'!', path) else { return false };
     // A diagnostic is empty or begins with a dot, and no identity is or does.
-    !identity.is_empty()
-        && !identity.starts_with('.')
-        && path[..tail]
-            .split(|&octet| octet == b'!')
-            .any(|entry| entry.trim_ascii().eq_ignore_ascii_case(identity.as_bytes()))
+    if identity.is_empty() || identity.starts_with('.') {
+        return false;
+    }
+    let mut start = 0;
+    // The tail entry has no delimiter behind it.
+    memchr::memchr_iter(b'!', path).any(|end| {
+        let entry = &path[start..end];
+        start = end + 1;
+        entry.trim_ascii().eq_ignore_ascii_case(identity.as_bytes())
+    })
 }
 
 /// The leftmost path identity, skipping nothing: none when the Path is a tail entry only.
@@ -149,7 +153,12 @@ pub fn prepend(own: &PathIdentity, diagnostic: &Diagnostic, rest: Option<&[u8]>)
         path.extend_from_slice(source.as_bytes());
     }
     path.push(b'!');
-    path.extend(old.iter().filter(|&&octet| octet != b'\r' && octet != b'\n'));
+    let mut start = 0;
+    for fold in memchr::memchr2_iter(b'\r', b'\n', old) {
+        path.extend_from_slice(&old[start..fold]);
+        start = fold + 1;
+    }
+    path.extend_from_slice(&old[start..]);
     path
 }
 

@@ -13,8 +13,10 @@ use chrono::Datelike;
 /// writes it, and it is what two identifiers run together look like.
 pub fn is_message_id(text: &[u8]) -> bool {
     let [b'<', inner @ .., b'>'] = text else { return false };
-    let printable = |&octet: &u8| octet.is_ascii_graphic() && octet != b'<' && octet != b'>';
-    !inner.is_empty() && text.len() <= MESSAGE_ID_MAX && inner.iter().all(printable)
+    // Without branches, so that many octets are looked at together: this is the core of CHECK.
+    let printable = |octet: u8| octet.is_ascii_graphic() & (octet != b'<') & (octet != b'>');
+    let all_printable = inner.iter().fold(true, |all, &octet| all & printable(octet));
+    !inner.is_empty() && text.len() <= MESSAGE_ID_MAX && all_printable
 }
 
 /// What of a command line is not yet parsed. Most methods take all that is left, and give none when
@@ -38,6 +40,13 @@ fn is_blank(octet: u8) -> bool {
     octet == b' ' || octet == b'\t'
 }
 
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
 impl<'a> Arguments<'a> {
     pub(super) fn new(line: &'a [u8]) -> Self {
         Self(line)
@@ -56,7 +65,7 @@ impl<'a> Arguments<'a> {
 
     /// `[token]`: none only when it is there and not a token, or when more follows.
     fn optional_text(self) -> Option<Option<&'a str>> {
-        if self.0.iter().all(|&octet| is_blank(octet)) {
+        if trim_blanks(self.0).is_empty() {
             return Some(None);
         }
         self.only_text().map(Some)
@@ -67,17 +76,19 @@ impl<'a> Arguments<'a> {
         self.end(text)
     }
 
-    pub(super) fn message_id(mut self) -> Option<&'a str> {
-        let word = self.next()?;
-        let id = if is_message_id(word) { std::str::from_utf8(word).ok()? } else { return None };
-        self.end(id)
+    pub(super) fn message_id(&self) -> Option<&'a str> {
+        // What has no blank inside is one word.
+        let word = trim_blanks(self.0);
+        if is_message_id(word) { std::str::from_utf8(word).ok() } else { None }
     }
 
     /// `[article-ref]`
     pub(super) fn article(self, part: Part) -> Option<Command<'a>> {
+        if let Some(id) = self.message_id() {
+            return Some(Command::Article(part, ArticleSpec::Id(id)));
+        }
         let spec = match self.optional_text()? {
             None => ArticleSpec::Current,
-            Some(id) if is_message_id(id.as_bytes()) => ArticleSpec::Id(id),
             Some(number) => ArticleSpec::Number(article_number(number)?),
         };
         Some(Command::Article(part, spec))
@@ -85,11 +96,13 @@ impl<'a> Arguments<'a> {
 
     /// `[range-ref]`
     pub(super) fn range_spec(self) -> Option<RangeSpec<'a>> {
-        Some(match self.optional_text()? {
-            None => RangeSpec::Current,
-            Some(id) if is_message_id(id.as_bytes()) => RangeSpec::Id(id),
-            Some(range) => RangeSpec::Range(Range::parse(range)?),
-        })
+        if let Some(id) = self.message_id() {
+            return Some(RangeSpec::Id(id));
+        }
+        match self.optional_text()? {
+            None => Some(RangeSpec::Current),
+            Some(range) => Range::parse(range).map(RangeSpec::Range),
+        }
     }
 
     /// RFC 2980 s.2.8: no Message-ID form.

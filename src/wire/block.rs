@@ -33,11 +33,14 @@ pub fn find_block_end(bytes: &[u8], seen: usize) -> Option<usize> {
 /// leading dot is doubled, and the terminating `.CRLF` is added.
 pub fn stuff(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + text.len() / 32 + TERMINATOR.len());
-    for line in text.split_inclusive(|&octet| octet == b'\n') {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let (line, behind) = rest.split_at(end);
+        rest = behind.get(1..).unwrap_or_default();
         if line.starts_with(b".") {
             out.push(b'.');
         }
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
         out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
         out.extend_from_slice(b"\r\n");
     }
