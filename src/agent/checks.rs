@@ -50,8 +50,7 @@ pub(super) fn open<'a>(article: &'a [u8], policy: &Policy<'_>) -> Result<Opened<
     if in_head.nul || in_head.bare || in_body.nul || in_body.bare {
         return Err(Reason::BadOctets);
     }
-    let counts =
-        Counts { lines: in_body.lines, stuffed: in_head.stuffed.saturating_add(in_body.stuffed) };
+    let counts = Counts { lines: in_body.lines, stuffed: in_head.stuffed.saturating_add(in_body.stuffed) };
     Ok(Opened { head, counts })
 }
 
@@ -82,9 +81,7 @@ pub(super) fn not_in_future(at: Timestamp, policy: &Policy<'_>) -> Result<(), Re
 /// RFC 5537 s.3.3: not older than the cutoff, of at least `days_min` days, if there is one.
 pub(super) fn not_too_old(at: Timestamp, days_min: u32, policy: &Policy<'_>) -> Result<(), Reason> {
     match policy.cutoff_days {
-        Some(days) if at < policy.now.plus_s(-DAY_S * i64::from(days.max(days_min))) => {
-            Err(Reason::TooOld)
-        }
+        Some(days) if at < policy.now.plus_s(-DAY_S * i64::from(days.max(days_min))) => Err(Reason::TooOld),
         _ => Ok(()),
     }
 }
@@ -98,7 +95,10 @@ pub(super) fn file<G>(
     mut lookup: impl FnMut(&str) -> Result<Option<G>, Reason>,
 ) -> Result<Filing<G>, Reason> {
     let value = mandatory(head, Field::Newsgroups)?;
-    let mut filing = Filing { groups: Vec::new(), newsgroups: String::with_capacity(value.len()) };
+    if std::str::from_utf8(value).is_err() {
+        return Err(Reason::BadField { field: Field::Newsgroups.name(), why: "neither US-ASCII nor UTF-8" });
+    }
+    let mut newsgroups = String::with_capacity(value.len());
     for (index, name) in newsgroup::names(value).enumerate() {
         if index >= policy.crosspost_max {
             return Err(Reason::TooManyNewsgroups(newsgroup::names(value).count()));
@@ -108,26 +108,28 @@ pub(super) fn file<G>(
         }
         // Quadratic in the names of one article, of which there are crosspost_max at most; nearly
         // always it is one.
-        if newsgroup::names(value).take(index).any(|earlier| earlier == name) {
-            continue;
+        if !newsgroup::names(value).take(index).any(|earlier| earlier == name) {
+            if !newsgroups.is_empty() {
+                newsgroups.push(',');
+            }
+            newsgroups.push_str(name);
         }
-        if !filing.newsgroups.is_empty() {
-            filing.newsgroups.push(',');
-        }
-        filing.newsgroups.push_str(name);
-        filing.groups.extend(lookup(name)?);
     }
-    if filing.newsgroups.is_empty() {
+    if newsgroups.is_empty() {
         return Err(Reason::NoNewsgroup);
     }
-    if let Some(control) = head.value(Field::Control) {
-        file_control(control, &mut filing.groups, &mut lookup)?;
+    let mut groups = Vec::new();
+    for name in newsgroups.split(',') {
+        groups.extend(lookup(name)?);
     }
-    if filing.groups.is_empty() {
-        let first = newsgroup::names(value).next().unwrap_or_default();
+    if let Some(control) = head.value(Field::Control) {
+        file_control(control, &mut groups, &mut lookup)?;
+    }
+    if groups.is_empty() {
+        let first = newsgroups.split(',').next().unwrap_or_default();
         return Err(Reason::UnwantedNewsgroup(first.to_owned()));
     }
-    Ok(filing)
+    Ok(Filing { groups, newsgroups })
 }
 
 /// RFC 5537 s.3.7: control messages belong in `control.<verb>` or `control`, not among the articles

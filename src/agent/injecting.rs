@@ -11,7 +11,9 @@
 
 use super::checks::{self, Counts, Filing};
 use super::{Policy, Posting, Reason};
-use crate::article::{Diagnostic, Field, Head, HeadError, MessageId, NewsgroupName, date, newsgroup, path};
+use crate::article::{
+    Diagnostic, Field, Head, HeadError, MessageId, NewsgroupName, PathIdentity, date, newsgroup, path,
+};
 use crate::clock::Timestamp;
 
 /// Random octets in a Message-ID that is made here: 128 bits.
@@ -41,12 +43,12 @@ pub struct Injected<G> {
 }
 
 /// Judges `proto`, a proto-article in wire form with its terminator, posted from the address
-/// `poster`. `random` goes into the Message-ID if the poster gave none. `lookup` finds a newsgroup
-/// of this site and what it takes. That the poster may post (step 1) is settled before.
+/// `poster`. `fresh` becomes its Message-ID if the poster gave none (see [`fresh_id`]). `lookup` finds
+/// a newsgroup of this site and what it takes. That the poster may post (step 1) is settled before.
 pub fn judge<G>(
     proto: &[u8],
     poster: Option<&str>,
-    random: [u8; RANDOM_LEN],
+    fresh: MessageId,
     policy: &Policy<'_>,
     mut lookup: impl FnMut(&str) -> Option<(G, Posting)>,
 ) -> Result<Injected<G>, Reason> {
@@ -99,9 +101,8 @@ pub fn judge<G>(
     let id = match given_id {
         Some(id) => id,
         None => {
-            let id = new_id(random, policy)?;
-            add(Field::MessageId, id.as_str());
-            id
+            add(Field::MessageId, fresh.as_str());
+            fresh
         }
     };
     let now = date::format(policy.now);
@@ -148,13 +149,9 @@ fn assemble(head: &Head<'_>, path: &[u8], added: &str) -> Vec<u8> {
 /// RFC 5537 s.3.4.1, s.3.5 step 2: a proto-article bears no trace of an injection, here or elsewhere,
 /// today's or yesterday's.
 fn not_injected_before(head: &Head<'_>, policy: &Policy<'_>) -> Result<(), Reason> {
-    for field in [
-        Field::InjectionInfo,
-        Field::Xref,
-        Field::NntpPostingHost,
-        Field::NntpPostingDate,
-        Field::XTrace,
-    ] {
+    for field in
+        [Field::InjectionInfo, Field::Xref, Field::NntpPostingHost, Field::NntpPostingDate, Field::XTrace]
+    {
         if head.value(field).is_some() {
             return Err(Reason::BadField { field: field.name(), why: "servers add it, not posters" });
         }
@@ -297,22 +294,19 @@ fn is_strict_id(value: &[u8]) -> bool {
 }
 
 /// A new Message-ID: 128 random bits at this site (RFC 5536 s.3.1.3). The left side is in one case,
-/// because no two may differ in case only.
-fn new_id(random: [u8; RANDOM_LEN], policy: &Policy<'_>) -> Result<MessageId, Reason> {
+/// because no two may differ in case only. None when `identity` is too long to stand in one.
+pub fn fresh_id(random: [u8; RANDOM_LEN], identity: &PathIdentity) -> Option<MessageId> {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-    let mut bits = u128::from_be_bytes(random);
-    let mut text = String::with_capacity(32 + policy.identity.as_str().len());
+    let bits = u128::from_be_bytes(random);
+    let mut text = String::with_capacity(32 + identity.as_str().len());
     text.push('<');
-    for _ in 0..(RANDOM_LEN * 8).div_ceil(5) {
-        let digit = usize::try_from(bits & 31).unwrap_or_default();
-        text.push(char::from(DIGITS.get(digit).copied().unwrap_or(b'0')));
-        bits >>= 5;
+    for shift in (0..u128::BITS).step_by(5) {
+        text.push(char::from(DIGITS[(bits >> shift & 31) as usize]));
     }
     text.push('@');
-    text.push_str(policy.identity.as_str());
+    text.push_str(identity.as_str());
     text.push('>');
-    MessageId::try_from(text.as_str())
-        .map_err(|_| Reason::NotPermitted("This site's identity cannot stand in a Message-ID"))
+    MessageId::try_from(text.as_str()).ok()
 }
 
 /// RFC 5536 s.3.1.4: names that are not for ordinary newsgroups.

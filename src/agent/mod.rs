@@ -180,8 +180,8 @@ pub enum Cause {
     Pending,
     /// The store cannot take articles now.
     Store(String),
-    /// The system gives no random octets for a Message-ID.
-    NoRandom,
+    /// No Message-ID can be made for an article that is posted without one.
+    NoMessageId,
     /// The site is stopping.
     Stopping,
 }
@@ -191,7 +191,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Pending => f.write_str("Already being received from elsewhere, try again later"),
             Self::Store(why) => write!(f, "Can't store article, try again later -- {}", Quoted(why)),
-            Self::NoRandom => f.write_str("Can't make a Message-ID, try again later"),
+            Self::NoMessageId => f.write_str("Can't make a Message-ID, try again later"),
             Self::Stopping => f.write_str("Shutting down, try again later"),
         }
     }

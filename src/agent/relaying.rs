@@ -141,11 +141,13 @@ fn route<'a>(
     Ok((path::prepend(own, &diagnostic, Some(old)), name))
 }
 
-/// `before` and the Path behind it, without the blanks of folds (no element contains any).
+/// `before` and the Path behind it, without the blanks of folds (no element contains any). A
+/// delimiter that begins the old value would look like a diagnostic of ours.
 fn unfolded(path: &[u8], before: String) -> Vec<u8> {
     let mut out = before.into_bytes();
     out.reserve_exact(path.len());
-    out.extend(path.iter().filter(|octet| !octet.is_ascii_whitespace()));
+    let first = path.iter().position(|octet| *octet != b'!').unwrap_or(path.len());
+    out.extend(path.iter().skip(first).filter(|octet| !octet.is_ascii_whitespace()));
     out
 }
 
@@ -158,7 +160,7 @@ pub fn rewrite(head: &Head<'_>, path: &[u8]) -> Vec<u8> {
     let xref = head.span(Field::Xref).unwrap_or(0..0);
     let part = |range: std::ops::Range<usize>| section.get(range).unwrap_or_default();
     let mut out = Vec::with_capacity(section.len() + path.len() + b"Path: \r\n".len());
-    let mut put_path = |out: &mut Vec<u8>| {
+    let put_path = |out: &mut Vec<u8>| {
         out.extend_from_slice(b"Path: ");
         out.extend_from_slice(path);
         out.extend_from_slice(b"\r\n");

@@ -8,6 +8,7 @@ use super::stream::Stream;
 use super::{Counters, Service, Transport, blocking, reading};
 use crate::agent::{Cause, Reason};
 use crate::article::MessageId;
+use crate::clock;
 use crate::intake::{self, Offer, Origin, newslog};
 use crate::limits::{OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
 use crate::session::reply::{self, Answer};
@@ -292,11 +293,11 @@ impl Connection {
             }
             Received::TooLarge(bytes) => {
                 let reason = Reason::TooLarge { bytes, max: self.service.limits.article_bytes_max };
-                self.rejected(&transfer, &reason);
+                self.unread(&transfer, &reason);
             }
             Received::BadMessageId => {
                 let reason = Reason::BadField { field: "Message-ID", why: "not a message-id" };
-                self.rejected(&transfer, &reason);
+                self.unread(&transfer, &reason);
             }
         }
     }
@@ -317,7 +318,10 @@ impl Connection {
         let received = match (transfer.via, &transfer.id, &self.admitted.relay) {
             (Via::Post, _, _) => intake.inject(&self.admitted.poster, article.clone(), &self.waiter, tag),
             (_, Some(id), Some(origin)) => {
-                intake.relay(origin, id, article.clone(), self.held.take(), &self.waiter, tag)
+                let held = self.held.take();
+                let relay = || intake.relay(origin, id, article.clone(), held, &self.waiter, tag);
+                // An import may create newsgroups, which waits for the disk.
+                if matches!(origin, Origin::Import { .. }) { blocking(relay) } else { relay() }
             }
             // The session lets nobody transfer who may not offer.
             _ => intake::Received::Rejected(Reason::NotPermitted("offering")),
@@ -339,9 +343,20 @@ impl Connection {
         self.release(len);
     }
 
+    /// Rejects what the intake has never seen.
+    fn unread(&mut self, transfer: &Transfer, reason: &Reason) {
+        newslog::rejected(
+            clock::now(),
+            &self.admitted.name,
+            transfer.id.as_ref(),
+            reply::rejection(transfer.via),
+            reason,
+        );
+        self.rejected(transfer, reason);
+    }
+
     fn rejected(&mut self, transfer: &Transfer, reason: &Reason) {
         Counters::add(&self.service.counters.rejected, 1);
-        newslog::rejected(&self.admitted.name, transfer.id.as_ref(), reason);
         reply::transfer(transfer, &Answer::Rejected(reason), self.ledger.tail(&mut self.out));
     }
 
@@ -367,16 +382,20 @@ impl Connection {
             self.ledger.settle(tag, outcome);
         }
         let mut permits = 0;
+        let now = clock::now();
+        let name = &self.admitted.name;
         while let Some((owed, outcome)) = self.ledger.pop() {
             permits += self.service.permits(owed.len);
             let close = match &outcome {
                 Outcome::Accepted(_) => {
                     Counters::add(&self.service.counters.accepted, 1);
-                    newslog::accepted(&self.admitted.name, &owed.id, owed.len);
+                    newslog::accepted(now, name, &owed.id, owed.len, &[]);
                     reply::transfer(&owed.transfer, &Answer::Kept(&owed.id), &mut self.out)
                 }
                 Outcome::Duplicate => {
                     Counters::add(&self.service.counters.rejected, 1);
+                    let code = reply::rejection(owed.transfer.via);
+                    newslog::rejected(now, name, Some(&owed.id), code, &Reason::Duplicate);
                     reply::transfer(&owed.transfer, &Answer::Rejected(&Reason::Duplicate), &mut self.out)
                 }
                 Outcome::Failed(why) => {

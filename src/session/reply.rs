@@ -172,6 +172,15 @@ pub enum Answer<'a> {
     Deferred(&'a Cause),
 }
 
+/// The code that rejects an article for good: 437, 439 or 441.
+pub fn rejection(via: Via) -> u16 {
+    match via {
+        Via::Ihave => 437,
+        Via::TakeThis => 439,
+        Via::Post => 441,
+    }
+}
+
 /// The reply to a transferred article: 239/439, 235/436/437, 240/441. For a TAKETHIS that is
 /// deferred it is 400, and the connection must be closed behind it (RFC 4644 s.2.5.2): true then.
 pub fn transfer(transfer: &Transfer, answer: &Answer<'_>, out: &mut Vec<u8>) -> bool {
