@@ -139,8 +139,8 @@ impl PeerRow {
             identities: peer.identities.iter().map(ToString::to_string).collect(),
             address: peer.address.clone(),
             accept_from: peer.accept_from.iter().map(ToString::to_string).collect(),
-            send: crate::config::subscription_text(&peer.send),
-            accept: crate::config::subscription_text(&peer.accept),
+            send: peer.send.to_string(),
+            accept: peer.accept.to_string(),
             feed,
         }
     }

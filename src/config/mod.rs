@@ -15,7 +15,6 @@ mod site;
 mod size;
 
 pub use network::{BadNetwork, Network, Source};
-pub use patterns::subscription_text;
 
 use crate::article::PathIdentity;
 use crate::limits;

@@ -24,24 +24,20 @@ pub(super) fn without_effect(wildmat: &Wildmat) -> Vec<WithoutEffect> {
     for (index, pattern) in patterns.iter().enumerate() {
         let (before, after) = patterns.split_at(index);
         let after = after.get(1..).unwrap_or_default();
+        let text = written(pattern);
         if let Some(later) = after.iter().find(|later| covers(&later.text, &pattern.text)) {
+            let later = written(later);
             found.push(WithoutEffect {
                 what: format!(
-                    "the pattern \"{}\" can never decide: \"{}\" behind it matches all of the same newsgroups",
-                    written(pattern),
-                    written(later)
+                    "the pattern \"{text}\" can never decide: \"{later}\" behind it matches all of the same newsgroups"
                 ),
                 cure: "put the general pattern first and the exceptions behind it".to_owned(),
             });
         } else if pattern.mark == Mark::Negated && before.is_empty() {
             found.push(WithoutEffect {
-                what: format!(
-                    "the pattern \"{}\" excludes nothing: no pattern stands before it",
-                    written(pattern)
-                ),
+                what: format!("the pattern \"{text}\" excludes nothing: no pattern stands before it"),
                 cure: format!(
-                    "put what is wanted before it, such as \"*,{}\", or write \"!*\" for nothing at all",
-                    written(pattern)
+                    "put what is wanted before it, such as \"*,{text}\", or write \"!*\" for nothing at all"
                 ),
             });
         }
@@ -49,78 +45,37 @@ pub(super) fn without_effect(wildmat: &Wildmat) -> Vec<WithoutEffect> {
     found
 }
 
-/// A subscription as an operator writes it.
-pub fn subscription_text(subscription: &Wildmat) -> String {
-    subscription.patterns.iter().map(written).collect::<Vec<_>>().join(",")
-}
-
 fn written(pattern: &Pattern) -> String {
-    let mark = match pattern.mark {
-        Mark::Plain => "",
-        Mark::Negated => "!",
-        Mark::Poison => "@",
-    };
-    format!("{mark}{}", pattern.text)
-}
-
-/// A piece of a pattern: an octet that stands for itself, or something that matches several texts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Piece {
-    Octet(u8),
-    Open,
+    Wildmat { patterns: vec![pattern.clone()] }.to_string()
 }
 
 /// Does `general` surely match every text that `special` matches? Equal patterns do. Else `general`
 /// must be of octets and `*` alone, and match `special` read as a text in which each wildcard is one
-/// symbol that only `*` takes.
+/// octet that only `*` takes. (A wildmat has no sets and no escapes.)
 fn covers(general: &str, special: &str) -> bool {
-    if general == special {
-        return true;
-    }
-    if general.contains(['?', '[', '\\']) || special.contains('\\') {
-        return false;
-    }
-    let mut pieces = Vec::with_capacity(special.len());
-    let mut octets = special.bytes();
-    while let Some(octet) = octets.next() {
-        match octet {
-            b'*' | b'?' => pieces.push(Piece::Open),
-            b'[' => {
-                // A set: a `]` right behind `[` or `[^` is a member, not the end.
-                let mut members = 0;
-                for member in octets.by_ref() {
-                    if member == b']' && members > 0 {
-                        break;
-                    }
-                    members += usize::from(members > 0 || member != b'^');
-                }
-                pieces.push(Piece::Open);
-            }
-            _ => pieces.push(Piece::Octet(octet)),
-        }
-    }
-    star_match(general.as_bytes(), &pieces)
+    general == special || (!general.contains('?') && star_match(general.as_bytes(), special.as_bytes()))
 }
 
-/// Matches `general`, in which `*` takes any run of pieces, by remembering the last `*` only.
-fn star_match(general: &[u8], pieces: &[Piece]) -> bool {
-    let (mut g, mut p) = (0, 0);
+/// Matches `general`, in which `*` takes any run of octets and no other octet takes a wildcard, by
+/// remembering the last `*` only.
+fn star_match(general: &[u8], special: &[u8]) -> bool {
+    let (mut g, mut s) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
-    while p < pieces.len() {
+    while let Some(octet) = special.get(s) {
         match general.get(g) {
             Some(b'*') => {
                 g += 1;
-                retry = Some((g, p));
+                retry = Some((g, s));
             }
-            Some(octet) if pieces.get(p) == Some(&Piece::Octet(*octet)) => {
+            Some(same) if same == octet => {
                 g += 1;
-                p += 1;
+                s += 1;
             }
             _ => match retry {
                 Some((behind_star, taken)) => {
                     retry = Some((behind_star, taken + 1));
                     g = behind_star;
-                    p = taken + 1;
+                    s = taken + 1;
                 }
                 None => return false,
             },
@@ -143,10 +98,8 @@ mod tests {
             ("comp.*", "co*.x", false),
             ("comp*", "comp.?", true),
             ("*.test", "local.test", true),
-            ("*.test", "local.[a-z]*.test", true),
-            ("*c*", "a[c]d", false),
-            ("a*]d", "a[]]d", false),
             ("a?c", "abc", false),
+            ("a*c", "a?c", true),
             ("a.b", "a.b", true),
             ("a.b", "a.c", false),
             ("*a*b*", "xxaxxbxx", true),
