@@ -186,3 +186,126 @@ fn next_char(text: &[u8], at: usize) -> usize {
     let continued = text.iter().skip(at + 1).take_while(|&&octet| octet & 0xC0 == 0x80).count();
     at + 1 + continued
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_of_rfc3977() {
+        // Section 4.4 and the end of section 4.2.
+        let table: [(&str, &[&str], &[&str]); 16] = [
+            ("abc", &["abc"], &["ab", "abcd", "xabc", "", "ABC"]),
+            ("abc,def", &["abc", "def"], &["abcdef", "abc,def"]),
+            ("£", &["£"], &["££", "\u{a2}"]),
+            ("a*", &["a", "ab", "a£"], &["ba", ""]),
+            ("a*b", &["ab", "aab", "abb", "a.b.b"], &["a", "b", "abc"]),
+            ("a*,*b", &["a", "b", "ax", "xb"], &["xax", "bx"]),
+            ("a*,!*b", &["a", "abc"], &["ab", "axb", "b"]),
+            ("a*,!*b,c*", &["a", "cb", "c"], &["ab", "b"]),
+            ("a*,c*,!*b", &["a", "c", "abc"], &["ab", "cb"]),
+            ("?a*", &["xa", "xab", "£a"], &["a", "xxa"]),
+            ("??a*", &["xxa", "££a"], &["xa", "£a"]),
+            ("*a?", &["ab", "xaa", "a£"], &["a", "xa", "abb"]),
+            ("*a??", &["abb", "aab", "a££"], &["ab", "a£"]),
+            ("a*,!*b,*c*", &["aaa", "ccb"], &["abb", "xxx"]),
+            ("*", &["", "x", "£"], &[]),
+            ("!*,a", &["a"], &["b"]),
+        ];
+        for (text, yes, no) in table {
+            let wildmat = Wildmat::parse(text).unwrap();
+            assert_eq!(wildmat.to_string(), text);
+            for name in yes {
+                assert!(wildmat.matches(name), "{text} should match {name}");
+            }
+            for name in no {
+                assert!(!wildmat.matches(name), "{text} should not match {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_wildmat() {
+        for text in
+            ["", ",", "a,", ",a", "a,,b", "!", "a!b", "!!a", "a b", " a", "[ab]", "a\\*", "]", "a\u{7f}"]
+        {
+            assert!(Wildmat::parse(text).is_err(), "{text:?}");
+        }
+        for text in ["", "@", "a, ,b", "@!a", "a b"] {
+            assert!(Wildmat::parse_subscription(text).is_err(), "{text:?}");
+        }
+        let error = Wildmat::parse("comp.[ab]*").unwrap_err();
+        assert!(error.to_string().contains("`[` in `comp.[ab]*`"), "{error}");
+    }
+
+    #[test]
+    fn poison_keeps_the_whole_article_out() {
+        let peer = Wildmat::parse_subscription("comp.*, !comp.binaries.*,\n @*.test, local.test").unwrap();
+        assert_eq!(peer.to_string(), "comp.*,!comp.binaries.*,@*.test,local.test");
+        assert_eq!(peer.judge("comp.lang.c"), Match::Yes);
+        assert_eq!(peer.judge("comp.binaries.x"), Match::No);
+        assert_eq!(peer.judge("rec.food"), Match::No);
+        assert_eq!(peer.judge("comp.test"), Match::Poison);
+        assert_eq!(peer.judge("local.test"), Match::Yes);
+        assert!(!peer.matches("comp.test"));
+        assert!(peer.wants(["rec.food", "comp.lang.c"]));
+        assert!(peer.wants(["comp.lang.c", "comp.binaries.x"]));
+        assert!(!peer.wants(["comp.lang.c", "alt.test"]));
+        assert!(!peer.wants(["rec.food"]));
+        assert!(!peer.wants([]));
+        // Of a plain wildmat `@` is an ordinary character.
+        assert!(Wildmat::parse("@a").unwrap().matches("@a"));
+    }
+
+    /// RFC 3977 s.4.2 to the letter, as slow as that is.
+    fn naive(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            (['*', rest @ ..], _) => (0..=text.len()).any(|taken| naive(rest, &text[taken..])),
+            (['?', rest @ ..], [_, behind @ ..]) => naive(rest, behind),
+            ([c, rest @ ..], [d, behind @ ..]) => c == d && naive(rest, behind),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_naive_matcher() {
+        let mut random = xorshift(4);
+        let mut matched = 0;
+        for _ in 0..20_000 {
+            let mut draw = |alphabet: &[char], len_max: u64| -> Vec<char> {
+                (0..random(len_max)).map(|_| alphabet[random(alphabet.len() as u64) as usize]).collect()
+            };
+            let mut pattern = draw(&['a', 'b', '£', '*', '?', '*'], 8);
+            if pattern.is_empty() {
+                pattern.push('*');
+            }
+            let text = draw(&['a', 'b', '£', '¢', '€'], 10);
+            let wildmat = Wildmat::parse(&pattern.iter().collect::<String>()).unwrap();
+            let expected = naive(&pattern, &text);
+            matched += u32::from(expected);
+            assert_eq!(wildmat.matches(&text.iter().collect::<String>()), expected, "{pattern:?} {text:?}");
+        }
+        assert!((2_000..18_000).contains(&matched), "a fair mix of answers: {matched}");
+    }
+
+    #[test]
+    fn hostile_patterns_take_no_exponential_time() {
+        // The naive matcher would need more steps than there are atoms; this test then never ends.
+        let wildmat = Wildmat::parse(&("*a".repeat(60) + "*b")).unwrap();
+        assert!(!wildmat.matches(&"a".repeat(2_000)));
+        let wildmat = Wildmat::parse(&("*a?".repeat(60) + "*b")).unwrap();
+        assert!(!wildmat.matches(&"a".repeat(2_000)));
+    }
+
+    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
+        let mut state = seed;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        }
+    }
+}

@@ -177,3 +177,111 @@ fn utc(at: Timestamp) -> DateTime<Utc> {
     const RANGE_S: (i64, i64) = (-62_167_219_200, 253_402_300_799);
     DateTime::from_timestamp(at.unix_s().clamp(RANGE_S.0, RANGE_S.1), 0).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn seconds(value: &str) -> Option<i64> {
+        parse(value.as_bytes()).map(Timestamp::unix_s)
+    }
+
+    #[test]
+    fn dates_in_use() {
+        // 1997-11-21 15:55:06 UTC
+        let table = [
+            "Fri, 21 Nov 1997 09:55:06 -0600",
+            "Fri, 21 Nov 1997 15:55:06 +0000",
+            "21 Nov 1997 15:55:06 GMT",
+            "21 Nov 97 15:55:06 GMT",
+            "21 Nov 1997 15:55:06",
+            "21 nov 1997 15:55:06 gmt",
+            "Friday, 21-Nov-97 15:55:06 UTC",
+            "Friday,21 November 1997 15:55:06 Z",
+            "Fri 21 Nov 1997 15:55:06 ut",
+            "21 Nov 1997 10:55:06 EST",
+            "21 Nov 1997 11:55:06 EDT",
+            "21 Nov 1997 09:55:06 CST",
+            "21 Nov 1997 10:55:06 CDT",
+            "21 Nov 1997 08:55:06 MST",
+            "21 Nov 1997 09:55:06 MDT",
+            "21 Nov 1997 07:55:06 PST",
+            "21 Nov 1997 08:55:06 PDT",
+            "21 Nov 1997 15:55:06 XYZZY",
+            "21 Nov 1997 15:55:06 A",
+            "21 Nov 1997 16:55:06 +0100 (MET)",
+            "21 Nov 1997 16:55:06 +0100 MET",
+            "21 Nov 1997 16:55:06 +01",
+            "21 Nov 1997 05:25:06 -1030",
+            "Fri, 21 Nov 1997 09(comment (nested \\) one)):   55  :  06 -0600",
+            "\r\n\tFri,\r\n 21\tNov 1997\r\n 15:55:06 GMT(Zulu",
+        ];
+        for value in table {
+            assert_eq!(seconds(value), Some(880_127_706), "{value}");
+        }
+        assert_eq!(seconds("21 Nov 1997 15:55 GMT"), Some(880_127_700), "no seconds");
+    }
+
+    #[test]
+    fn years() {
+        for (year, expected) in
+            [("49", 2049), ("50", 1950), ("00", 2000), ("099", 1999), ("126", 2026), ("9999", 9999)]
+        {
+            let date = digits(parse(format!("1 Jan {year} 00:00:00 GMT").as_bytes()).unwrap());
+            assert_eq!(date, format!("{expected:04}0101000000"));
+        }
+        assert_eq!(seconds("29 Feb 2000 00:00:00 GMT"), Some(951_782_400));
+        assert_eq!(seconds("31 Dec 2016 23:59:60 GMT"), seconds("1 Jan 2017 00:00:00 GMT"), "a leap second");
+    }
+
+    #[test]
+    fn no_dates() {
+        for value in [
+            "",
+            "yesterday",
+            "Fri, 21 Nov 1997",
+            "Fri, 21 Nov 1997 15",
+            "31 Nov 1997 15:55:06 GMT",
+            "29 Feb 1900 15:55:06 GMT",
+            "0 Nov 1997 15:55:06 GMT",
+            "21 Nov 1899 15:55:06 GMT",
+            "21 Nov 19970 15:55:06 GMT",
+            "21 Nov 1997 24:00:00 GMT",
+            "21 Nov 1997 23:60:00 GMT",
+            "21 Nov 1997 23:00:61 GMT",
+            "21 Nov 1997 23:00:00 +12345",
+            "21 Nov 1997 23:00:00 +",
+            "21 Nov 1997 23:00:00 GMT, or so",
+            "21 No 1997 23:00:00 GMT",
+            "21 Foo 1997 23:00:00 GMT",
+            "99999999999999999999 Nov 1997 23:00:00 GMT",
+            "Wed, 21 Nov 1997 23:00:00 \u{e9}",
+            "((((",
+        ] {
+            assert_eq!(seconds(value), None, "{value}");
+        }
+        assert_eq!(parse(b"21 Nov 1997 23:00:00 \xFF"), None);
+        assert_eq!(parse(b"(\\"), None);
+    }
+
+    #[test]
+    fn written_dates_read_back() {
+        assert_eq!(format(Timestamp::from_unix_s(1_795_219_080)), "Fri, 20 Nov 2026 23:58:00 +0000");
+        assert_eq!(digits(Timestamp::from_unix_ms(930_182_400_999)), "19990624000000");
+        let mut at = Timestamp::from_unix_s(-2_208_988_800); // 1900
+        while at < Timestamp::from_unix_s(253_402_300_800) {
+            assert_eq!(parse(format(at).as_bytes()), Some(at));
+            // The library's own reader as a second opinion.
+            let second = DateTime::parse_from_rfc2822(&format(at)).unwrap();
+            assert_eq!(second.timestamp(), at.unix_s());
+            at = at.plus_s(86_400 * 45 + 12_345);
+        }
+    }
+
+    #[test]
+    fn moments_out_of_range_are_the_nearest_in_range() {
+        assert_eq!(digits(Timestamp::from_unix_ms(i64::MAX)), "99991231235959");
+        assert_eq!(digits(Timestamp::from_unix_ms(i64::MIN)), "00000101000000");
+    }
+}

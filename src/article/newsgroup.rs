@@ -35,6 +35,14 @@ impl NewsgroupName {
     }
 }
 
+impl fmt::Display for BadNewsgroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for BadNewsgroupName {}
+
 impl TryFrom<&str> for NewsgroupName {
     type Error = BadNewsgroupName;
     fn try_from(text: &str) -> Result<Self, BadNewsgroupName> {
@@ -62,4 +70,47 @@ pub fn names(value: &[u8]) -> impl Iterator<Item = &str> {
         let name = std::str::from_utf8(part.trim_ascii()).ok()?;
         if name.is_empty() { None } else { Some(name) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newsgroup_names() {
+        let longest = "a".repeat(NEWSGROUP_NAME_MAX);
+        for name in ["a", "misc.test", "comp.lang.c++", "alt._x.-y", "de.köln", "alt.2600", longest.as_str()]
+        {
+            assert_eq!(NewsgroupName::try_from(name).map(|name| name.to_string()).as_deref(), Ok(name));
+        }
+        let too_long = "a".repeat(NEWSGROUP_NAME_MAX + 1);
+        for name in [
+            "",
+            ".",
+            ".a",
+            "a.",
+            "a..b",
+            "a b",
+            "a,b",
+            "a!b",
+            "a*",
+            "a/b",
+            "a\u{0}",
+            "“a”",
+            too_long.as_str(),
+        ] {
+            assert!(NewsgroupName::check(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_of_names() {
+        let list = |value| names(value).collect::<Vec<_>>();
+        assert_eq!(list(b"misc.test"), ["misc.test"]);
+        assert_eq!(list(b"a.b,c.d"), ["a.b", "c.d"]);
+        assert_eq!(list(b" a.b ,\r\n\tc.d\r\n ,, "), ["a.b", "c.d"]);
+        assert_eq!(list(b"a,\xFF,b"), ["a", "b"]);
+        assert_eq!(list("köln.x".as_bytes()), ["köln.x"]);
+        assert_eq!(list(b""), [""; 0]);
+    }
 }

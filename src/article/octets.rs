@@ -69,3 +69,84 @@ impl Octets {
         self.bare |= sum(bare) > 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_counts() {
+        let counts = |lines, stuffed, nul, bare| Octets { lines, stuffed, nul, bare };
+        let table: [(&[u8], Octets); 11] = [
+            (b"", counts(0, 0, false, false)),
+            (b"a\r\n", counts(1, 0, false, false)),
+            (b"..\r\na.\r\n..b\r\n", counts(3, 2, false, false)),
+            (b"\r\n\r\n", counts(2, 0, false, false)),
+            (b"a\0\r\n", counts(1, 0, true, false)),
+            (b"\0", counts(0, 0, true, false)),
+            (b"a\n", counts(1, 0, false, true)),
+            (b"\n", counts(1, 0, false, true)),
+            (b"\r", counts(0, 0, false, true)),
+            (b"a\rb\r\n", counts(1, 0, false, true)),
+            (b"\r\r\n", counts(1, 0, false, true)),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(Octets::count(bytes), expected, "{:?}", bytes.escape_ascii().to_string());
+        }
+    }
+
+    /// The definition, one octet at a time.
+    fn reference(bytes: &[u8]) -> Octets {
+        let mut counts = Octets::default();
+        let mut before = None;
+        for (at, &octet) in bytes.iter().enumerate() {
+            counts.lines += u64::from(octet == b'\n');
+            counts.stuffed += u64::from(octet == b'.' && (at == 0 || before == Some(b'\n')));
+            counts.nul |= octet == 0;
+            counts.bare |= octet == b'\n' && before != Some(b'\r');
+            counts.bare |= octet == b'\r' && bytes.get(at + 1) != Some(&b'\n');
+            before = Some(octet);
+        }
+        counts
+    }
+
+    #[test]
+    fn agrees_with_one_octet_at_a_time() {
+        let mut random = xorshift(3);
+        for round in 0..3_000 {
+            let len = if round % 100 == 0 { 20_000 + random(40_000) } else { random(200) };
+            let mut bytes = Vec::new();
+            while (bytes.len() as u64) < len {
+                // Mostly clean lines, so that each flag is often unset in the end.
+                match random(400) {
+                    0 => bytes.push(0),
+                    1 => bytes.push(b'\r'),
+                    2 => bytes.push(b'\n'),
+                    3..100 => bytes.extend_from_slice(b"\r\n"),
+                    100..150 => bytes.extend_from_slice(b"\r\n.."),
+                    _ => bytes.push(b'a'),
+                }
+            }
+            assert_eq!(Octets::count(&bytes), reference(&bytes));
+        }
+    }
+
+    /// Long enough for a lane's counter to overflow if it was not summed up in time.
+    #[test]
+    fn nothing_but_line_ends() {
+        let counts = Octets::count(&b"\n.".repeat(100_000));
+        assert_eq!((counts.lines, counts.stuffed), (100_000, 100_000));
+        let counts = Octets::count(&b"\n".repeat(100_000));
+        assert_eq!((counts.lines, counts.stuffed), (100_000, 0));
+    }
+
+    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
+        let mut state = seed;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        }
+    }
+}

@@ -31,6 +31,14 @@ pub enum Diagnostic {
     Posted(Option<String>),
 }
 
+impl fmt::Display for BadPathIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for BadPathIdentity {}
+
 impl PathIdentity {
     /// The text.
     pub fn as_str(&self) -> &str {
@@ -88,12 +96,17 @@ impl fmt::Debug for PathIdentity {
 /// Does the article's Path say that the site `identity` has handled it? The tail entry (behind the
 /// last `!`) does not count, nor do diagnostics (`.POSTED`, `.SEEN.x`, ...). Case-insensitive.
 pub fn has_identity(path: &[u8], identity: &str) -> bool {
-    let Some(tail) = memchr::memrchr(b'!', path) else { return false };
-    // A diagnostic begins with a dot and no identity does.
-    !identity.starts_with('.')
-        && path[..tail]
-            .split(|&octet| octet == b'!')
-            .any(|entry| entry.trim_ascii().eq_ignore_ascii_case(identity.as_bytes()))
+    // A diagnostic is empty or begins with a dot, and no identity is or does.
+    if identity.is_empty() || identity.starts_with('.') {
+        return false;
+    }
+    let mut start = 0;
+    // The tail entry has no delimiter behind it.
+    memchr::memchr_iter(b'!', path).any(|end| {
+        let entry = &path[start..end];
+        start = end + 1;
+        entry.trim_ascii().eq_ignore_ascii_case(identity.as_bytes())
+    })
 }
 
 /// The leftmost path identity, skipping nothing: none when the Path is a tail entry only.
@@ -140,6 +153,175 @@ pub fn prepend(own: &PathIdentity, diagnostic: &Diagnostic, rest: Option<&[u8]>)
         path.extend_from_slice(source.as_bytes());
     }
     path.push(b'!');
-    path.extend(old.iter().filter(|&&octet| octet != b'\r' && octet != b'\n'));
+    let mut start = 0;
+    for fold in memchr::memchr2_iter(b'\r', b'\n', old) {
+        path.extend_from_slice(&old[start..fold]);
+        start = fold + 1;
+    }
+    path.extend_from_slice(&old[start..]);
     path
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 5537 s.3.2.2.
+    const EXAMPLE: &[u8] = b"foo.isp.example!.SEEN.isp.example!foo-news\r\n \
+        !.MISMATCH.2001:DB8:0:0:8:800:200C:417A!bar.isp.example\r\n !!old.site.example!barbaz!!baz.isp.example\r\n \
+        !.POSTED.dialup123.baz.isp.example!not-for-mail";
+
+    #[test]
+    fn path_identities() {
+        let longest = format!("{}a.example", "a.".repeat(122));
+        for text in [
+            "news.example.com",
+            "barbaz",
+            "old_site-1",
+            "1",
+            "a.1.b2",
+            "2.a-b.x--y",
+            "-",
+            "News.Example",
+            longest.as_str(),
+        ] {
+            assert_eq!(
+                PathIdentity::try_from(text).map(|identity| identity.to_string()).as_deref(),
+                Ok(text)
+            );
+        }
+        let too_long = format!("a{longest}");
+        for text in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a b",
+            "a!b",
+            "a_b.example",
+            "a-.b",
+            "a.-b",
+            "10.0.0.1",
+            "a.1",
+            "2001:db8::1",
+            "köln.example",
+            ".POSTED",
+            "a\u{0}",
+            too_long.as_str(),
+        ] {
+            assert!(PathIdentity::try_from(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_handled_it() {
+        for site in [
+            "foo.isp.example",
+            "foo-news",
+            "bar.isp.example",
+            "OLD.Site.example",
+            "barbaz",
+            "baz.isp.example",
+        ] {
+            assert!(has_identity(EXAMPLE, site), "{site}");
+        }
+        for site in [
+            "isp.example",
+            "not-for-mail",
+            "dialup123.baz.isp.example",
+            "example",
+            "foo",
+            "",
+            ".POSTED",
+            "arbaz",
+        ] {
+            // The empty entry between two delimiters is a diagnostic, and no site is called that.
+            assert!(!has_identity(EXAMPLE, site), "{site}");
+        }
+        assert!(!has_identity(b"not-for-mail", "not-for-mail"));
+        assert!(!has_identity(b"", "a"));
+        assert!(has_identity(b"a!a", "a"));
+    }
+
+    #[test]
+    fn leftmost_identities() {
+        assert_eq!(leftmost(EXAMPLE), Some("foo.isp.example"));
+        assert_eq!(leftmost(b" a\r\n !!b!c"), Some("a"));
+        for path in [&b"not-for-mail"[..], b"", b"!a!b", b" !a", b"\xFF!a"] {
+            assert_eq!(leftmost(path), None);
+        }
+    }
+
+    #[test]
+    fn paths_that_can_be_passed_on() {
+        for path in [EXAMPLE, b"a", b"a!b", b" a !\r\n\tb!user@host ", b"a!!b!c", b"1.2.3.4!b!c", b"gr\xFC!b"]
+        {
+            assert!(is_valid(path), "{:?}", path.escape_ascii().to_string());
+        }
+        for path in [&b""[..], b" ", b"!", b"a!", b"a!\r\n ", b"a b!c", b"a\0!b", b"a!b c", b"a\r\n b!c"] {
+            assert!(!is_valid(path), "{:?}", path.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn prepending() {
+        let own = PathIdentity::try_from("own.example").unwrap();
+        let name = || "b.example".to_owned();
+        let table = [
+            (Diagnostic::Match, Some("b.example!x"), "own.example!!b.example!x"),
+            (Diagnostic::Mismatch(name()), Some("c!x"), "own.example!.MISMATCH.b.example!c!x"),
+            (Diagnostic::Seen("2001:db8::1".into()), Some("c!x"), "own.example!.SEEN.2001:db8::1!c!x"),
+            (Diagnostic::Posted(Some(name())), None, "own.example!.POSTED.b.example!not-for-mail"),
+            (Diagnostic::Posted(None), None, "own.example!.POSTED!not-for-mail"),
+            (Diagnostic::Posted(None), Some("user"), "own.example!.POSTED!user"),
+            (Diagnostic::Posted(None), Some(" \r\n"), "own.example!.POSTED!not-for-mail"),
+            (Diagnostic::Match, Some(" a\r\n !b\r\n\t!x "), "own.example!!a !b\t!x"),
+            (Diagnostic::Match, Some("!!a!x"), "own.example!!a!x"),
+            (Diagnostic::Seen(name()), Some("!"), "own.example!.SEEN.b.example!not-for-mail"),
+        ];
+        for (diagnostic, rest, expected) in table {
+            let path = prepend(&own, &diagnostic, rest.map(str::as_bytes));
+            assert_eq!(String::from_utf8(path).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn prepending_keeps_what_was_there() {
+        let mut random = xorshift(5);
+        let site = |n: u64| format!("site{n}.example");
+        for _ in 0..5_000 {
+            let mut path: Option<Vec<u8>> = None;
+            let mut passed = Vec::new();
+            for _ in 0..1 + random(5) {
+                let (own, other) = (random(20), random(20));
+                let diagnostic = match random(4) {
+                    0 => Diagnostic::Match,
+                    1 => Diagnostic::Mismatch(site(other)),
+                    2 => Diagnostic::Seen(site(other)),
+                    _ => Diagnostic::Posted(Some(site(other))),
+                };
+                let next = prepend(&site(own).as_str().try_into().unwrap(), &diagnostic, path.as_deref());
+                assert!(next.ends_with(path.as_deref().unwrap_or(b"!not-for-mail")));
+                assert!(is_valid(&next));
+                assert_eq!(leftmost(&next), Some(site(own).as_str()));
+                passed.push(own);
+                for n in 0..20 {
+                    assert_eq!(has_identity(&next, &site(n)), passed.contains(&n));
+                }
+                path = Some(next);
+            }
+        }
+    }
+
+    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
+        let mut state = seed;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        }
+    }
 }

@@ -46,3 +46,33 @@ impl Capabilities {
         known
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_of_a_server() {
+        let block = "VERSION 2\r\nreader\r\nIHAVE\r\nPOST\r\nNEWNEWS\r\nHDR\r\nOVER MSGID\r\nSTREAMING\r\n\
+                     LIST ACTIVE NEWSGROUPS\r\nIMPLEMENTATION feedd 0.1 (x)\r\nX-UNKNOWN\r\n";
+        let expected = Capabilities {
+            reader: true,
+            mode_reader: false,
+            post: true,
+            ihave: true,
+            streaming: true,
+            over: true,
+            hdr: true,
+            newnews: true,
+            implementation: Some("feedd 0.1 (x)".into()),
+        };
+        assert_eq!(Capabilities::parse(block), expected);
+    }
+
+    #[test]
+    fn a_transit_server_wants_mode_reader() {
+        let known = Capabilities::parse("VERSION 2\nMODE-READER\nREADERS\n");
+        assert_eq!(known, Capabilities { mode_reader: true, ..Capabilities::default() });
+        assert_eq!(Capabilities::parse(""), Capabilities::default());
+    }
+}

@@ -1,10 +1,8 @@
 //! Commands as a server reads them (RFC 3977 s.3.1, s.9.2; RFC 4644 s.3.1; XOVER and XHDR of RFC 2980).
 
 use super::Range;
-use super::range::article_number;
-use crate::clock::{self, Timestamp};
-use crate::limits::MESSAGE_ID_MAX;
-use chrono::Datelike;
+use super::arguments::Arguments;
+use crate::clock::Timestamp;
 
 /// Which part of an article a command asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,47 +116,49 @@ impl<'a> Command<'a> {
     /// Parses one line without its CRLF. Message-IDs in the result satisfy RFC 3977 s.3.6
     /// (`<`, `>`, 3-250 octets, printable US-ASCII without blanks or inner angle brackets).
     pub fn parse(line: &'a [u8]) -> Result<Self, CommandError> {
-        let mut words = Words(line);
-        let keyword = words.next().ok_or(CommandError::Unknown)?;
+        let mut arguments = Arguments::new(line);
+        let keyword = arguments.next().ok_or(CommandError::Unknown)?;
         let mut upper = [0; KEYWORD_MAX];
         let upper = upper.get_mut(..keyword.len()).ok_or(CommandError::Unknown)?;
         upper.copy_from_slice(keyword);
         upper.make_ascii_uppercase();
 
         let (parsed, usage) = match &*upper {
-            b"CHECK" => (words.message_id().map(Self::Check), "CHECK message-id"),
+            b"CHECK" => (arguments.message_id().map(Self::Check), "CHECK message-id"),
             b"TAKETHIS" => {
-                return words.message_id().map(Self::TakeThis).ok_or(CommandError::TakeThisSyntax);
+                return arguments.message_id().map(Self::TakeThis).ok_or(CommandError::TakeThisSyntax);
             }
-            b"IHAVE" => (words.message_id().map(Self::Ihave), "IHAVE message-id"),
-            b"ARTICLE" => (words.article(Part::Article), "ARTICLE [message-id|number]"),
-            b"HEAD" => (words.article(Part::Head), "HEAD [message-id|number]"),
-            b"BODY" => (words.article(Part::Body), "BODY [message-id|number]"),
-            b"STAT" => (words.article(Part::Stat), "STAT [message-id|number]"),
-            b"OVER" => (words.range_spec().map(Self::Over), "OVER [message-id|range]"),
-            b"XOVER" => (words.xover(), "XOVER [range]"),
-            b"HDR" => {
-                (words.hdr().map(|(field, spec)| Self::Hdr { field, spec }), "HDR field [message-id|range]")
-            }
-            b"XHDR" => {
-                (words.hdr().map(|(field, spec)| Self::Xhdr { field, spec }), "XHDR field [message-id|range]")
-            }
-            b"GROUP" => (words.only_text().map(Self::Group), "GROUP newsgroup"),
-            b"LISTGROUP" => (words.listgroup(), "LISTGROUP [newsgroup [range]]"),
-            b"LIST" => (words.list().map(Self::List), "LIST [keyword [wildmat]]"),
-            b"NEXT" => (words.end(Self::Next), "NEXT"),
-            b"LAST" => (words.end(Self::Last), "LAST"),
-            b"MODE" => (words.mode(), "MODE READER|STREAM"),
-            b"CAPABILITIES" => (words.capabilities(), "CAPABILITIES [keyword]"),
-            b"POST" => (words.end(Self::Post), "POST"),
-            b"NEWNEWS" => (words.newnews(), "NEWNEWS wildmat [yy]yymmdd hhmmss [GMT]"),
+            b"IHAVE" => (arguments.message_id().map(Self::Ihave), "IHAVE message-id"),
+            b"ARTICLE" => (arguments.article(Part::Article), "ARTICLE [message-id|number]"),
+            b"HEAD" => (arguments.article(Part::Head), "HEAD [message-id|number]"),
+            b"BODY" => (arguments.article(Part::Body), "BODY [message-id|number]"),
+            b"STAT" => (arguments.article(Part::Stat), "STAT [message-id|number]"),
+            b"OVER" => (arguments.range_spec().map(Self::Over), "OVER [message-id|range]"),
+            b"XOVER" => (arguments.xover(), "XOVER [range]"),
+            b"HDR" => (
+                arguments.hdr().map(|(field, spec)| Self::Hdr { field, spec }),
+                "HDR field [message-id|range]",
+            ),
+            b"XHDR" => (
+                arguments.hdr().map(|(field, spec)| Self::Xhdr { field, spec }),
+                "XHDR field [message-id|range]",
+            ),
+            b"GROUP" => (arguments.only_text().map(Self::Group), "GROUP newsgroup"),
+            b"LISTGROUP" => (arguments.listgroup(), "LISTGROUP [newsgroup [range]]"),
+            b"LIST" => (arguments.list().map(Self::List), "LIST [keyword [wildmat]]"),
+            b"NEXT" => (arguments.end(Self::Next), "NEXT"),
+            b"LAST" => (arguments.end(Self::Last), "LAST"),
+            b"MODE" => (arguments.mode(), "MODE READER|STREAM"),
+            b"CAPABILITIES" => (arguments.capabilities(), "CAPABILITIES [keyword]"),
+            b"POST" => (arguments.end(Self::Post), "POST"),
+            b"NEWNEWS" => (arguments.newnews(), "NEWNEWS wildmat [yy]yymmdd hhmmss [GMT]"),
             b"NEWGROUPS" => (
-                words.date_time().map(|since| Self::Newgroups { since }),
+                arguments.date_time().map(|since| Self::Newgroups { since }),
                 "NEWGROUPS [yy]yymmdd hhmmss [GMT]",
             ),
-            b"DATE" => (words.end(Self::Date), "DATE"),
-            b"HELP" => (words.end(Self::Help), "HELP"),
-            b"QUIT" => (words.end(Self::Quit), "QUIT"),
+            b"DATE" => (arguments.end(Self::Date), "DATE"),
+            b"HELP" => (arguments.end(Self::Help), "HELP"),
+            b"QUIT" => (arguments.end(Self::Quit), "QUIT"),
             _ => return Err(CommandError::Unknown),
         };
         parsed.ok_or(CommandError::Syntax(usage))
@@ -168,211 +168,187 @@ impl<'a> Command<'a> {
 /// Octets of the longest keyword.
 const KEYWORD_MAX: usize = "CAPABILITIES".len();
 
-/// Is `text` a Message-ID (RFC 3977 s.3.6): 3 to 250 octets of printable US-ASCII between `<` and
-/// `>`? An inner `<` is refused as well: it would be legal here, but in no article (RFC 5536
-/// s.3.1.3), and it is what a mangled References field looks like.
-pub fn is_message_id(text: &[u8]) -> bool {
-    let [b'<', inner @ .., b'>'] = text else { return false };
-    let printable = |&octet: &u8| octet.is_ascii_graphic() && octet != b'<' && octet != b'>';
-    !inner.is_empty() && text.len() <= MESSAGE_ID_MAX && inner.iter().all(printable)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The words of a command line that are not yet parsed. Its methods take the rest of the line and
-/// give none when it is not what the grammar (RFC 3977 s.9.2) says.
-struct Words<'a>(&'a [u8]);
-
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let start = self.0.iter().position(|&octet| !is_blank(octet))?;
-        let (_, rest) = self.0.split_at(start);
-        let len = rest.iter().position(|&octet| is_blank(octet)).unwrap_or(rest.len());
-        let (word, rest) = rest.split_at(len);
-        self.0 = rest;
-        Some(word)
-    }
-}
-
-fn is_blank(octet: u8) -> bool {
-    octet == b' ' || octet == b'\t'
-}
-
-impl<'a> Words<'a> {
-    /// `value`, if nothing is left.
-    fn end<T>(mut self, value: T) -> Option<T> {
-        if self.next().is_none() { Some(value) } else { None }
-    }
-
-    /// The next word if it is a `token`: UTF-8 without control characters.
-    fn text(&mut self) -> Option<&'a str> {
-        let word = std::str::from_utf8(self.next()?).ok()?;
-        if word.bytes().any(|octet| octet.is_ascii_control()) { None } else { Some(word) }
-    }
-
-    /// `[token]`: none only when it is there and not a token, or when more follows.
-    fn optional_text(self) -> Option<Option<&'a str>> {
-        if self.0.iter().all(|&octet| is_blank(octet)) {
-            return Some(None);
-        }
-        self.only_text().map(Some)
-    }
-
-    fn only_text(mut self) -> Option<&'a str> {
-        let text = self.text()?;
-        self.end(text)
-    }
-
-    fn message_id(mut self) -> Option<&'a str> {
-        let word = self.next()?;
-        let id = if is_message_id(word) { std::str::from_utf8(word).ok()? } else { return None };
-        self.end(id)
-    }
-
-    /// `[article-ref]`
-    fn article(self, part: Part) -> Option<Command<'a>> {
-        let spec = match self.optional_text()? {
-            None => ArticleSpec::Current,
-            Some(id) if is_message_id(id.as_bytes()) => ArticleSpec::Id(id),
-            Some(number) => ArticleSpec::Number(article_number(number)?),
-        };
-        Some(Command::Article(part, spec))
-    }
-
-    /// `[range-ref]`
-    fn range_spec(self) -> Option<RangeSpec<'a>> {
-        Some(match self.optional_text()? {
-            None => RangeSpec::Current,
-            Some(id) if is_message_id(id.as_bytes()) => RangeSpec::Id(id),
-            Some(range) => RangeSpec::Range(Range::parse(range)?),
-        })
-    }
-
-    /// RFC 2980 s.2.8: no Message-ID form.
-    fn xover(self) -> Option<Command<'a>> {
-        match self.range_spec()? {
-            RangeSpec::Id(_) => None,
-            spec => Some(Command::Over(spec)),
+    #[test]
+    fn commands() {
+        use Command::*;
+        let id = "<45223423@example.com>";
+        let range = |low, high| RangeSpec::Range(super::Range { low, high });
+        let at = Timestamp::from_unix_s;
+        let table = [
+            ("CHECK <45223423@example.com>", Check(id)),
+            ("check\t<45223423@example.com>  ", Check(id)),
+            ("TakeThis <45223423@example.com>", TakeThis(id)),
+            ("IHAVE <45223423@example.com>", Ihave(id)),
+            ("ARTICLE", Article(Part::Article, ArticleSpec::Current)),
+            ("ARTICLE 0", Article(Part::Article, ArticleSpec::Number(0))),
+            ("HEAD 3000234", Article(Part::Head, ArticleSpec::Number(3_000_234))),
+            ("body <45223423@example.com>", Article(Part::Body, ArticleSpec::Id(id))),
+            ("STAT \t 12", Article(Part::Stat, ArticleSpec::Number(12))),
+            ("OVER", Over(RangeSpec::Current)),
+            ("OVER <45223423@example.com>", Over(RangeSpec::Id(id))),
+            ("OVER 1-", Over(range(1, None))),
+            ("xover 1-9", Over(range(1, Some(9)))),
+            ("XOVER", Over(RangeSpec::Current)),
+            ("HDR Subject", Hdr { field: "Subject", spec: RangeSpec::Current }),
+            ("HDR :bytes 3", Hdr { field: ":bytes", spec: range(3, Some(3)) }),
+            ("XHDR X-Face <45223423@example.com>", Xhdr { field: "X-Face", spec: RangeSpec::Id(id) }),
+            ("GROUP misc.test", Group("misc.test")),
+            ("GROUP köln.allgemein", Group("köln.allgemein")),
+            ("LISTGROUP", Listgroup { group: None, range: None }),
+            ("LISTGROUP misc.test", Listgroup { group: Some("misc.test"), range: None }),
+            (
+                "LISTGROUP misc.test 3-",
+                Listgroup { group: Some("misc.test"), range: Some(super::Range { low: 3, high: None }) },
+            ),
+            ("NEXT", Next),
+            ("LAST ", Last),
+            ("MODE READER", ModeReader),
+            ("mode stream", ModeStream),
+            ("CAPABILITIES", Capabilities),
+            ("CAPABILITIES AUTOUPDATE", Capabilities),
+            ("POST", Post),
+            ("DATE", Date),
+            ("HELP", Help),
+            ("QUIT", Quit),
+            ("LIST", List(ListCommand::Active(None))),
+            ("LIST ACTIVE", List(ListCommand::Active(None))),
+            ("list active misc.*,!*.x", List(ListCommand::Active(Some("misc.*,!*.x")))),
+            ("LIST ACTIVE.TIMES *", List(ListCommand::ActiveTimes(Some("*")))),
+            ("LIST NEWSGROUPS", List(ListCommand::Newsgroups(None))),
+            ("LIST Overview.FMT", List(ListCommand::OverviewFmt)),
+            ("LIST HEADERS", List(ListCommand::Headers)),
+            ("LIST HEADERS msgid", List(ListCommand::Headers)),
+            ("LIST COUNTS a*", List(ListCommand::Counts(Some("a*")))),
+            ("LIST XTRA.MENU 1 2", List(ListCommand::Unknown("XTRA.MENU"))),
+            ("NEWGROUPS 19990624 000000 GMT", Newgroups { since: at(930_182_400) }),
+            ("NEWGROUPS 20000229 235960", Newgroups { since: at(951_868_800) }),
+            (
+                "NEWNEWS news.*,sci.* 19990624 000001 gmt",
+                Newnews { wildmat: "news.*,sci.*", since: at(930_182_401) },
+            ),
+        ];
+        for (line, expected) in table {
+            assert_eq!(Command::parse(line.as_bytes()), Ok(expected), "{line}");
         }
     }
 
-    /// `header-meta-name [range-ref]`
-    fn hdr(mut self) -> Option<(&'a str, RangeSpec<'a>)> {
-        let field = self.text()?;
-        let name = field.strip_prefix(':').unwrap_or(field);
-        let legal = |octet: u8| octet.is_ascii_graphic() && octet != b':';
-        if name.is_empty() || !name.bytes().all(legal) {
-            return None;
+    #[test]
+    fn unknown_keywords() {
+        for line in
+            ["", "  ", "CHECKS <a@b>", "XYZZY", "CAPABILITIESX", "GRÜPPE x", "AUTHINFO USER x", "QUIT\0"]
+        {
+            assert_eq!(Command::parse(line.as_bytes()), Err(CommandError::Unknown), "{line}");
         }
-        Some((field, self.range_spec()?))
+        assert_eq!(Command::parse(b"\xFF\xFE x"), Err(CommandError::Unknown));
     }
 
-    /// `[newsgroup-name [range]]`
-    fn listgroup(mut self) -> Option<Command<'a>> {
-        let Some(word) = self.next() else {
-            return Some(Command::Listgroup { group: None, range: None });
-        };
-        let group = Words(word).only_text()?;
-        let range = match self.optional_text()? {
-            None => None,
-            Some(range) => Some(Range::parse(range)?),
-        };
-        Some(Command::Listgroup { group: Some(group), range })
+    #[test]
+    fn wrong_arguments() {
+        let table: [(&[u8], &str); 46] = [
+            (b"CHECK", "CHECK message-id"),
+            (b"CHECK 5", "CHECK message-id"),
+            (b"CHECK <a@b> <c@d>", "CHECK message-id"),
+            (b"CHECK <a\xE9@b>", "CHECK message-id"),
+            (b"IHAVE a@b", "IHAVE message-id"),
+            (b"ARTICLE <a", "ARTICLE [message-id|number]"),
+            (b"ARTICLE <a@b>x", "ARTICLE [message-id|number]"),
+            (b"ARTICLE 1-2", "ARTICLE [message-id|number]"),
+            (b"ARTICLE 12345678901234567", "ARTICLE [message-id|number]"),
+            (b"HEAD 1 2", "HEAD [message-id|number]"),
+            (b"BODY x", "BODY [message-id|number]"),
+            (b"STAT <>", "STAT [message-id|number]"),
+            (b"OVER x", "OVER [message-id|range]"),
+            (b"OVER 1 2", "OVER [message-id|range]"),
+            (b"XOVER <a@b>", "XOVER [range]"),
+            (b"XOVER -", "XOVER [range]"),
+            (b"HDR", "HDR field [message-id|range]"),
+            (b"HDR : 1", "HDR field [message-id|range]"),
+            (b"HDR Subject: 1", "HDR field [message-id|range]"),
+            (b"HDR Subject 1 2", "HDR field [message-id|range]"),
+            (b"XHDR", "XHDR field [message-id|range]"),
+            (b"GROUP", "GROUP newsgroup"),
+            (b"GROUP a b", "GROUP newsgroup"),
+            (b"GROUP a\x07b", "GROUP newsgroup"),
+            (b"GROUP a\xFFb", "GROUP newsgroup"),
+            (b"LISTGROUP a x", "LISTGROUP [newsgroup [range]]"),
+            (b"LISTGROUP a 1 2", "LISTGROUP [newsgroup [range]]"),
+            (b"LIST ACTIVE a b", "LIST [keyword [wildmat]]"),
+            (b"LIST OVERVIEW.FMT *", "LIST [keyword [wildmat]]"),
+            (b"LIST HEADERS *", "LIST [keyword [wildmat]]"),
+            (b"LIST *", "LIST [keyword [wildmat]]"),
+            (b"NEXT 1", "NEXT"),
+            (b"LAST 1", "LAST"),
+            (b"MODE", "MODE READER|STREAM"),
+            (b"MODE WRITER", "MODE READER|STREAM"),
+            (b"MODE READER x", "MODE READER|STREAM"),
+            (b"CAPABILITIES 1", "CAPABILITIES [keyword]"),
+            (b"POST now", "POST"),
+            (b"DATE GMT", "DATE"),
+            (b"HELP me", "HELP"),
+            (b"QUIT now", "QUIT"),
+            (b"NEWGROUPS 990624", "NEWGROUPS [yy]yymmdd hhmmss [GMT]"),
+            (b"NEWGROUPS 19990631 000000", "NEWGROUPS [yy]yymmdd hhmmss [GMT]"),
+            (b"NEWGROUPS 19990630 240000", "NEWGROUPS [yy]yymmdd hhmmss [GMT]"),
+            (b"NEWGROUPS 19990630 000000 CET", "NEWGROUPS [yy]yymmdd hhmmss [GMT]"),
+            (b"NEWNEWS 19990630 000000", "NEWNEWS wildmat [yy]yymmdd hhmmss [GMT]"),
+        ];
+        for (line, usage) in table {
+            let parsed = Command::parse(line);
+            assert_eq!(parsed, Err(CommandError::Syntax(usage)), "{:?}", line.escape_ascii().to_string());
+        }
     }
 
-    /// `[keyword [token]]`, RFC 3977 s.7.6.1
-    fn list(mut self) -> Option<ListCommand<'a>> {
-        let Some(word) = self.next() else { return Some(ListCommand::Active(None)) };
-        let keyword = Words(word).only_text().filter(|word| is_keyword(word))?;
-        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
-        if is("ACTIVE") {
-            self.optional_text().map(ListCommand::Active)
-        } else if is("NEWSGROUPS") {
-            self.optional_text().map(ListCommand::Newsgroups)
-        } else if is("OVERVIEW.FMT") {
-            self.end(ListCommand::OverviewFmt)
-        } else if is("ACTIVE.TIMES") {
-            self.optional_text().map(ListCommand::ActiveTimes)
-        } else if is("COUNTS") {
-            self.optional_text().map(ListCommand::Counts)
-        } else if is("HEADERS") {
-            // RFC 3977 s.8.6.2: the argument names a form of HDR; all forms know all fields here.
-            match self.optional_text()? {
-                Some(form) if !["MSGID", "RANGE"].iter().any(|f| form.eq_ignore_ascii_case(f)) => None,
-                _ => Some(ListCommand::Headers),
+    /// RFC 4644 s.2.5: the article follows whatever the argument was.
+    #[test]
+    fn takethis_announces_an_article_even_when_wrong() {
+        for line in ["TAKETHIS", "TAKETHIS x", "TAKETHIS <a@b> x", "takethis <a@b"] {
+            assert_eq!(Command::parse(line.as_bytes()), Err(CommandError::TakeThisSyntax), "{line}");
+        }
+    }
+
+    #[test]
+    fn noise_is_answered_and_never_a_panic() {
+        let mut state = 11_u64;
+        let mut next = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let words: [&[u8]; 16] = [
+            b"CHECK",
+            b"article",
+            b"OVER",
+            b"HDR",
+            b"LIST",
+            b"NEWNEWS",
+            b"LISTGROUP",
+            b"<a@b>",
+            b"<",
+            b"1-",
+            b"-",
+            b"\xC3",
+            b"990101",
+            b"99999999",
+            b"000000",
+            b"\0",
+        ];
+        for _ in 0..20_000 {
+            let mut line = Vec::new();
+            for _ in 0..next(6) {
+                line.extend_from_slice(words[next(words.len())]);
+                line.extend_from_slice([&b" "[..], b"\t", b"", b" "][next(4)]);
             }
-        } else {
-            Some(ListCommand::Unknown(keyword))
+            // Keyword case and outer blanks change nothing.
+            let plain = Command::parse(&line).is_ok();
+            let keyword = line.iter().position(|octet| matches!(octet, b' ' | b'\t')).unwrap_or(line.len());
+            line[..keyword].make_ascii_lowercase();
+            line.extend_from_slice(b" \t");
+            assert_eq!(Command::parse(&line).is_ok(), plain, "{:?}", line.escape_ascii().to_string());
         }
     }
-
-    fn mode(self) -> Option<Command<'a>> {
-        let mode = self.only_text()?;
-        if mode.eq_ignore_ascii_case("READER") {
-            Some(Command::ModeReader)
-        } else if mode.eq_ignore_ascii_case("STREAM") {
-            Some(Command::ModeStream)
-        } else {
-            None
-        }
-    }
-
-    /// RFC 3977 s.5.2.2: the argument is reserved; servers ignore it if it is a keyword.
-    fn capabilities(self) -> Option<Command<'a>> {
-        match self.optional_text()? {
-            Some(word) if !is_keyword(word) => None,
-            _ => Some(Command::Capabilities),
-        }
-    }
-
-    fn newnews(mut self) -> Option<Command<'a>> {
-        let wildmat = self.text()?;
-        Some(Command::Newnews { wildmat, since: self.date_time()? })
-    }
-
-    /// `date time ["GMT"]` (RFC 3977 s.7.3.2). Without GMT the server's zone is meant: UTC, which
-    /// is the only one this server has.
-    fn date_time(mut self) -> Option<Timestamp> {
-        let (date, time) = (self.text()?, self.text()?);
-        match self.optional_text()? {
-            Some(zone) if !zone.eq_ignore_ascii_case("GMT") => return None,
-            _ => {}
-        }
-        let (year, month_day) = match date.len() {
-            8 => (digits(date.get(..4)?)?, digits(date.get(4..)?)?),
-            6 => {
-                let this_year = chrono::DateTime::from_timestamp_millis(clock::now().unix_ms())?.year();
-                (century(digits(date.get(..2)?)?, this_year.unsigned_abs()), digits(date.get(2..)?)?)
-            }
-            _ => return None,
-        };
-        let clock = if time.len() == 6 { digits(time)? } else { return None };
-        let (hour, minute, second) = (clock / 10_000, clock / 100 % 100, clock % 100);
-        // 60 is a leap second: the same moment as the next one in this scale.
-        if hour > 23 || minute > 59 || second > 60 {
-            return None;
-        }
-        let day =
-            chrono::NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month_day / 100, month_day % 100)?;
-        let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
-        Some(Timestamp::from_unix_s(midnight + i64::from(hour * 3600 + minute * 60 + second)))
-    }
-}
-
-/// `ALPHA 2*(ALPHA / DIGIT / "." / "-")` (RFC 3977 s.9.8).
-fn is_keyword(word: &str) -> bool {
-    let rest = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'.' || octet == b'-';
-    word.len() >= 3 && word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.bytes().all(rest)
-}
-
-/// The number that `text`, at most 9 digits, stands for.
-fn digits(text: &str) -> Option<u32> {
-    if text.bytes().all(|octet| octet.is_ascii_digit()) { text.parse().ok() } else { None }
-}
-
-/// RFC 3977 s.7.3.2: a year of two digits is in the current century if it is not in the future,
-/// in the previous one otherwise.
-fn century(yy: u32, this_year: u32) -> u32 {
-    let this_century = this_year - this_year % 100;
-    if yy <= this_year % 100 { this_century + yy } else { (this_century + yy).saturating_sub(100) }
 }
