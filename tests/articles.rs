@@ -273,6 +273,56 @@ fn what_was_injected_is_relayed_further() {
     }
 }
 
+#[test]
+fn no_octets_make_an_agent_panic() {
+    let own = PathIdentity::try_from(OWN).unwrap();
+    let fresh = MessageId::try_from(FRESH_ID).unwrap();
+    let peers = [peer("alpha", &["alpha.example"], ACCEPT)];
+    let source = Source::Peers { peers: &peers, address: "192.0.2.1" };
+    let mut accepted = 0;
+    for case in cases() {
+        let id = case.id();
+        let mut judge = |article: &[u8]| {
+            if let Ok(found) = relaying::judge(article, &id, source, &policy(&own), lookup) {
+                accepted += 1;
+                let section = relaying::rewrite(&found.head, &found.path);
+                let text = [section.as_slice(), b"\r\n"].concat();
+                assert_eq!(Head::parse(&text).unwrap().value(Field::Path), Some(found.path.as_slice()));
+            }
+            let injected = injecting::judge(article, Some("192.0.2.7"), fresh.clone(), &policy(&own), lookup);
+            if let Ok(injected) = injected {
+                assert!(Head::parse(&injected.head).is_ok());
+                assert!(article.len() > injected.proto_head_len);
+            }
+        };
+        for at in 0..case.article.len() {
+            let mut other = case.article.clone();
+            other[at] = b"\0\r\n.: !,<>@\"\xff"[at % 13];
+            judge(&other);
+            if at % 7 == 0 {
+                judge(&case.article[..at]);
+                judge(&[&case.article[..at], b"\r\n.\r\n"].concat());
+            }
+        }
+    }
+    assert!(accepted > 1000, "{accepted} accepted: most changes do no harm");
+}
+
+/// Dots that dot-stuffing added are found in the header section too.
+#[test]
+fn stuffed_dots_and_lines_are_counted() {
+    let own = PathIdentity::try_from(OWN).unwrap();
+    let id = MessageId::try_from("<1@example.com>").unwrap();
+    let article = replace(PLAIN, b"Subject: x\r\n", b"Subject: x\r\n..dotted: y\r\n");
+    let article = replace(&article, b"\r\n\r\n.\r\n", b"\r\n\r\n..\r\nb.\r\n..c\r\n.\r\n");
+    let found = relaying::judge(&article, &id, Source::Import, &policy(&own), lookup).unwrap();
+    assert_eq!((found.counts.lines, found.counts.stuffed), (3, 3));
+    let bare = replace(PLAIN, b"\r\n.\r\n", b"\r\nx.\r\n");
+    for article in [bare.as_slice(), b"", b".\r\n", b"\r\n.\r\n"] {
+        assert!(relaying::judge(article, &id, Source::Import, &policy(&own), lookup).is_err());
+    }
+}
+
 const PLAIN: &[u8] = b"Path: left.example!not-for-mail\r\nFrom: a@example.com\r\nNewsgroups: misc.test\r\n\
 Subject: x\r\nDate: 20 Nov 2026 11:00 GMT\r\nMessage-ID: <1@example.com>\r\n\r\n.\r\n";
 
