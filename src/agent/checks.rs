@@ -34,7 +34,7 @@ pub(super) struct Opened<'a> {
 }
 
 /// Opens an article in wire form with its terminator: size, terminator, header section, octets.
-/// Each octet is counted once.
+/// Each octet is looked at once.
 pub(super) fn open<'a>(article: &'a [u8], policy: &Policy<'_>) -> Result<Opened<'a>, Reason> {
     if article.len() > policy.article_bytes_max {
         return Err(Reason::TooLarge { bytes: article.len(), max: policy.article_bytes_max });
@@ -44,13 +44,16 @@ pub(super) fn open<'a>(article: &'a [u8], policy: &Policy<'_>) -> Result<Opened<
         return Err(Reason::BadOctets);
     }
     let head = Head::parse(text).map_err(Reason::Malformed)?;
-    let in_head = Octets::count(head.section());
-    let in_body = Octets::count(text.get(head.len()..).unwrap_or_default());
     // RFC 3977 s.3.1.1 forbids them in a data block, RFC 5536 s.2.2 and RFC 5322 s.2.3 in an article.
-    if in_head.nul || in_head.bare || in_body.nul || in_body.bare {
+    // In the header section they have been looked for already.
+    let body = Octets::count(text.get(head.len()..).unwrap_or_default());
+    if body.nul || body.bare {
         return Err(Reason::BadOctets);
     }
-    let counts = Counts { lines: in_body.lines, stuffed: in_head.stuffed.saturating_add(in_body.stuffed) };
+    let section = head.section();
+    let in_head = u64::from(section.starts_with(b"."))
+        .saturating_add(memchr::memmem::find_iter(section, b"\n.").count() as u64);
+    let counts = Counts { lines: body.lines, stuffed: body.stuffed.saturating_add(in_head) };
     Ok(Opened { head, counts })
 }
 

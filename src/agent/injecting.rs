@@ -316,3 +316,78 @@ fn is_reserved(name: &str) -> bool {
         || matches!(name, "poster" | "junk")
         || name.split('.').any(|component| matches!(component, "all" | "ctl"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_id_is_one_of_rfc_5536() {
+        let identity = PathIdentity::try_from("here.example").unwrap();
+        let id = fresh_id([0xff; RANDOM_LEN], &identity).unwrap();
+        assert_eq!(id.as_str(), "<vvvvvvvvvvvvvvvvvvvvvvvvv7@here.example>");
+        assert!(is_strict_id(id.as_str().as_bytes()));
+        let mut one_bit = [0; RANDOM_LEN];
+        one_bit[RANDOM_LEN - 1] = 1;
+        assert_eq!(
+            fresh_id(one_bit, &identity).unwrap().as_str(),
+            "<10000000000000000000000000@here.example>"
+        );
+        let long = PathIdentity::try_from(["a".repeat(60).as_str(); 4].join(".").as_str()).unwrap();
+        assert_eq!(fresh_id(one_bit, &long), None, "250 octets at most");
+    }
+
+    #[test]
+    fn posters_message_ids_are_strict() {
+        for good in ["<a@b>", "<a.b.c$1%x@news.example>", "<a@[192.0.2.1]>"] {
+            assert!(is_strict_id(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "<ab>",
+            "<@b>",
+            "<a@>",
+            "<a.@b>",
+            "<.a@b>",
+            "<a..b@c>",
+            "<a@b@c>",
+            "<a@b c>",
+            "a@b",
+            "<a@b",
+            "<\"a\"@b>",
+            "<a@[b]c]>",
+            "<\u{e9}@b>",
+            "",
+        ] {
+            assert!(!is_strict_id(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_told_from_a_name() {
+        for good in [
+            "a@b",
+            "a@b (A B)",
+            "A B <a@b.example>",
+            "\"A @ B\" <a@b>",
+            "\"a b\"@c",
+            "(x (y) @) a@[192.0.2.1]",
+            "group: a@b, c@d;",
+        ] {
+            assert!(has_address(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "A B", "@", "a@", "@b", "a @ b", "\"a@b\"", "(a@b)", "(a\\)@b)", "\"a\\\"@b\""] {
+            assert!(!has_address(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn posted_is_a_keyword_and_not_a_prefix() {
+        for yes in [".POSTED", ".posted.192.0.2.1", " .POSTED"] {
+            assert!(is_posted(yes.as_bytes()), "{yes}");
+        }
+        for no in ["POSTED", ".POSTEDx", ".SEEN.POSTED", ""] {
+            assert!(!is_posted(no.as_bytes()), "{no}");
+        }
+    }
+}

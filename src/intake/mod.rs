@@ -78,6 +78,9 @@ pub struct Intake {
     site: Arc<Site>,
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Room for a row of overview: most are shorter.
 const ROW_LEN: usize = 400;
 

@@ -66,3 +66,56 @@ impl fmt::Display for Stamp {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_form_of_inn() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .without_time()
+            .with_level(false)
+            .with_target(false)
+            .finish();
+        let at = Timestamp::from_unix_ms(1_788_180_001_839);
+        let id = MessageId::try_from("<1@example.com>").unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            accepted(at, "news.example", &id, 1658, &["a.peer", "other.peer"]);
+            accepted(at.plus_s(86_400), "", &id, 2, &[]);
+            let reason = Reason::UnwantedNewsgroup("x\ny".into());
+            rejected(at, "a.peer", Some(&id), 437, &reason);
+            rejected(at, "192.0.2.7", None, 441, &Reason::Missing("From"));
+            refused("a.peer", &id, &Reason::Duplicate); // debug: not in an info log
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(
+            text.lines().collect::<Vec<_>>(),
+            [
+                "Aug 31 12:40:01.839 + news.example <1@example.com> 1658 a.peer other.peer",
+                "Sep  1 12:40:01.839 + (null) <1@example.com> 2",
+                "Aug 31 12:40:01.839 - a.peer <1@example.com> 437 Unwanted newsgroup \"x\\ny\"",
+                "Aug 31 12:40:01.839 - 192.0.2.7 (null) 441 Missing \"From\" header field",
+            ]
+        );
+    }
+}
