@@ -307,7 +307,7 @@ impl Scheduler {
     /// Opens a connection if one is needed: always one, more while there is more than they can take.
     fn connect(&mut self) {
         let peer = &self.link.peer;
-        let (.., open, _) = self.link.exchange.figures();
+        let open = self.link.exchange.connections();
         if open > 0 && !self.connected {
             self.connected = true;
             self.told = None;
