@@ -225,10 +225,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let store = self.link.store.clone();
         let kept = cold.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            cold.into_iter()
-                .map(|owed| (read(&store, &owed, Wait::Disk), owed))
-                .map(|(r, o)| (o, r))
-                .collect()
+            let read_one = |owed| {
+                let stored = read(&store, &owed, Wait::Disk);
+                (owed, stored)
+            };
+            cold.into_iter().map(read_one).collect()
         });
         self.read = reading.await.unwrap_or_else(|error| {
             let failed = |owed| (owed, Err(ReadError::Corrupt(error.to_string())));
