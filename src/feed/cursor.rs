@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn follows_a_naive_model_in_any_order_of_settling() {
         for seed in 1..=200 {
-            let mut dice = Dice(seed * 0x9e37_79b9_7f4a_7c15);
+            let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
             let start = dice.below(1000) as u64;
             let mut cursor = Cursor::new(Seq(start));
             let mut read = start;

@@ -212,6 +212,11 @@ impl Exchange {
 
     // -- figures --
 
+    /// How many connections take articles.
+    pub(super) fn connections(&self) -> usize {
+        self.lock().connections.len()
+    }
+
     /// Changes what is reported.
     pub(super) fn report(&self, change: impl FnOnce(&mut Reported)) {
         change(&mut self.lock().reported);

@@ -99,10 +99,14 @@ impl Feeds {
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),
     /// unchanged ones are not disturbed.
     pub async fn reload(&self, peers: &[Arc<Peer>]) {
-        let before = std::mem::take(&mut *self.running());
-        let (kept, stopped): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            before.into_iter().partition(|(_, running)| peers.contains(&running.peer));
-        self.running().extend(kept);
+        let stopped = {
+            let mut running = self.running();
+            let (kept, stopped): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *running)
+                .into_iter()
+                .partition(|(_, running)| peers.contains(&running.peer));
+            *running = kept;
+            stopped
+        };
         stop_all(stopped.into_values().collect(), RELOAD_GRACE).await;
         for peer in peers {
             self.start_peer(peer);

@@ -84,11 +84,11 @@ impl Deferred {
         self.due.insert((at, seq));
     }
 
-    /// The article is settled; says if it was among these.
-    pub(super) fn settle(&mut self, seq: Seq) -> bool {
-        let Some(retry) = self.articles.remove(&seq) else { return false };
-        self.due.remove(&(retry.at, seq));
-        true
+    /// The article is settled.
+    pub(super) fn settle(&mut self, seq: Seq) {
+        if let Some(retry) = self.articles.remove(&seq) {
+            self.due.remove(&(retry.at, seq));
+        }
     }
 
     /// Takes the next article that is due. It stays in the set until it is settled or deferred again.

@@ -54,9 +54,9 @@ pub(super) struct Scheduler {
     controls: Controls,
     cursor: Cursor,
     deferred: Deferred,
-    /// The deferred set has changed since it was saved.
-    deferred_moved: bool,
-    saved: Seq,
+    /// Something was settled since the state was saved. Records that are no articles do not count:
+    /// the store keeps peers' states in records, and saving them for their own sake would never end.
+    unsaved: bool,
     save_at: Instant,
     /// The log is not read before.
     read_at: Option<Instant>,
@@ -96,8 +96,7 @@ impl Scheduler {
             controls,
             cursor: Cursor::new(state.cursor),
             deferred: Deferred::resume(&state.deferred),
-            deferred_moved: false,
-            saved: state.cursor,
+            unsaved: false,
             save_at: now,
             read_at: None,
             connections: JoinSet::new(),
@@ -170,7 +169,7 @@ impl Scheduler {
     fn wake_at(&self) -> Option<Instant> {
         let now = Instant::now();
         [
-            self.is_unsaved().then_some(self.save_at),
+            self.unsaved.then_some(self.save_at),
             self.connections.is_empty().then_some(self.dial_at),
             self.read_at.filter(|&at| at > now),
             self.deferred.next_due(clock::now()).map(|pause| now + pause),
@@ -192,11 +191,11 @@ impl Scheduler {
         for answer in self.answers.drain(..) {
             if answer.fate == Fate::Deferred {
                 self.deferred.defer(answer.seq, now);
-                self.deferred_moved = true;
             } else if self.deferred.len() > 0 {
-                self.deferred_moved |= self.deferred.settle(answer.seq);
+                self.deferred.settle(answer.seq);
             }
             self.cursor.settle(answer.seq);
+            self.unsaved = true;
         }
         self.report_cursor();
     }
@@ -223,6 +222,7 @@ impl Scheduler {
             if next <= after {
                 break;
             }
+            self.unsaved |= !entries.is_empty();
             for entry in entries {
                 if self.is_owed(&entry) {
                     self.cursor.hand_out(entry.seq);
@@ -248,7 +248,10 @@ impl Scheduler {
                     match entries.pop().filter(|entry| entry.seq == seq && self.is_owed(entry)) {
                         Some(entry) => self.batch.push(Owed { entry, strikes: 0 }),
                         // Expired, cancelled or unsubscribed in the meantime.
-                        None => self.deferred_moved |= self.deferred.settle(seq),
+                        None => {
+                            self.deferred.settle(seq);
+                            self.unsaved = true;
+                        }
                     }
                 }
                 Err(error) => {
@@ -290,15 +293,10 @@ impl Scheduler {
 
     // -- the cursor on disk --
 
-    fn is_unsaved(&self) -> bool {
-        self.deferred_moved || self.cursor.settled() != self.saved
-    }
-
     fn save(&mut self, at_once: bool) {
-        if self.is_unsaved() && (at_once || self.save_at <= Instant::now()) {
+        if self.unsaved && (at_once || self.save_at <= Instant::now()) {
             let state = PeerState { cursor: self.cursor.settled(), deferred: self.deferred.saved() };
-            self.saved = state.cursor;
-            self.deferred_moved = false;
+            self.unsaved = false;
             self.save_at = Instant::now() + SAVE_EVERY;
             self.link.store.save_peer(&self.link.peer.name, state);
         }
@@ -309,7 +307,7 @@ impl Scheduler {
     /// Opens a connection if one is needed: always one, more while there is more than they can take.
     fn connect(&mut self) {
         let peer = &self.link.peer;
-        let (.., open, _) = self.link.exchange.figures();
+        let open = self.link.exchange.connections();
         if open > 0 && !self.connected {
             self.connected = true;
             self.told = None;

@@ -42,6 +42,8 @@ const QUIT_PATIENCE: Duration = Duration::from_secs(1);
 /// An article that was next to be answered when this many connections broke is deferred: it may be
 /// what breaks them, and the others shall pass.
 const STRIKES_MAX: u8 = 3;
+/// A connection that stood so long was worth opening even if nothing was offered.
+const USEFUL_S: u64 = 10;
 
 /// What every connection of a feed shares.
 pub(super) struct Link {
@@ -53,7 +55,7 @@ pub(super) struct Link {
 
 /// How a connection ended.
 pub(super) struct End {
-    /// It got as far as taking articles.
+    /// It has answered an offer, or stood for a while: the peer is up.
     pub(super) useful: bool,
     /// Why it was lost; none when we closed it ourselves.
     pub(super) why: Option<String>,
@@ -76,9 +78,11 @@ where
         batch: Vec::new(),
         wake: None,
         sending: None,
+        answered: false,
+        age_s: 0,
     };
     let ended = connection.feed().await;
-    let useful = connection.wake.is_some();
+    let useful = connection.answered || connection.age_s >= USEFUL_S;
     if ended.is_ok() {
         connection.quit().await;
     }
@@ -102,6 +106,9 @@ struct Connection<'a, S> {
     wake: Option<Arc<Notify>>,
     /// The article begun last.
     sending: Option<Owed>,
+    /// The peer has answered an offer.
+    answered: bool,
+    age_s: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
@@ -137,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 }
                 _ = second.tick() => {
                     quiet_s += 1;
+                    self.age_s += 1;
                     if self.is_spare(quiet_s)? {
                         return Ok(());
                     }
@@ -217,10 +225,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let store = self.link.store.clone();
         let kept = cold.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            cold.into_iter()
-                .map(|owed| (read(&store, &owed, Wait::Disk), owed))
-                .map(|(r, o)| (o, r))
-                .collect()
+            let read_one = |owed| {
+                let stored = read(&store, &owed, Wait::Disk);
+                (owed, stored)
+            };
+            cold.into_iter().map(read_one).collect()
         });
         self.read = reading.await.unwrap_or_else(|error| {
             let failed = |owed| (owed, Err(ReadError::Corrupt(error.to_string())));
@@ -253,7 +262,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     fn settled(&mut self, owed: &Owed, verdict: Verdict) {
         let fate = match verdict {
             Verdict::Accepted => Fate::Accepted,
-            Verdict::Refused => Fate::Refused,
+            Verdict::Refused => {
+                debug!(target: "feedd::feed", peer = %self.link.peer.name, id = %owed.entry.id, "refused");
+                Fate::Refused
+            }
             Verdict::Deferred => Fate::Deferred,
             Verdict::Rejected(words) => {
                 debug!(target: "feedd::feed", peer = %self.link.peer.name, id = %owed.entry.id, %words,
@@ -261,6 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Fate::Rejected
             }
         };
+        self.answered = true;
         self.answers.push(answer(owed, fate));
     }
 

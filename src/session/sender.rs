@@ -18,6 +18,10 @@
 //! - Invariant: every article offered comes back exactly once: in a [`Step::Settled`], in a
 //!   [`Step::Send`] (and again when begun), or from [`Sender::unsettled`].
 
+mod acceptance;
+
+pub use acceptance::Acceptance;
+
 use crate::article::MessageId;
 use crate::wire::capability::Capabilities;
 use crate::wire::response::Response;
@@ -39,40 +43,6 @@ pub trait Offered {
     fn message_id(&self) -> &MessageId;
     /// Octets of the article in wire form.
     fn octets(&self) -> usize;
-}
-
-/// How willingly the peer takes what is offered: a decaying average over about the last 50 offers,
-/// with innfeed's thresholds (`no-check-high`, `no-check-low`, `no-check-filter`). RFC 4644 s.2.1
-/// allows TAKETHIS without CHECK while most articles are accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Acceptance {
-    percent: f64,
-    straight: bool,
-}
-
-impl Acceptance {
-    /// Above this, articles are sent without asking.
-    const HIGH_PERCENT: f64 = 95.0;
-    /// Below this, the peer is asked again.
-    const LOW_PERCENT: f64 = 90.0;
-    /// The time constant of the average, in offers.
-    const OFFERS: f64 = 50.0;
-
-    /// Counts the answer to one offer: was the article wanted?
-    pub fn record(&mut self, wanted: bool) {
-        let sample = if wanted { 100.0 } else { 0.0 };
-        self.percent += (sample - self.percent) / Self::OFFERS;
-        if self.percent > Self::HIGH_PERCENT {
-            self.straight = true;
-        } else if self.percent < Self::LOW_PERCENT {
-            self.straight = false;
-        }
-    }
-
-    /// Is TAKETHIS sent without CHECK?
-    pub fn straight(&self) -> bool {
-        self.straight
-    }
 }
 
 /// The peer's last word on an article.
@@ -525,5 +495,5 @@ fn shown(line: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "sender_tests.rs"]
+#[allow(clippy::unwrap_used)]
 mod tests;
