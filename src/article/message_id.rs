@@ -15,8 +15,7 @@ pub struct BadMessageId;
 impl MessageId {
     /// Is `text` a Message-ID?
     pub fn is_valid(text: &[u8]) -> bool {
-        let _ = text;
-        todo!()
+        crate::wire::is_message_id(text)
     }
 
     /// The text with its angle brackets.
@@ -24,6 +23,14 @@ impl MessageId {
         &self.0
     }
 }
+
+impl fmt::Display for BadMessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a Message-ID: 3 to 250 printable octets from `<` to `>`")
+    }
+}
+
+impl std::error::Error for BadMessageId {}
 
 impl TryFrom<&str> for MessageId {
     type Error = BadMessageId;
@@ -48,5 +55,27 @@ impl fmt::Display for MessageId {
 impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ids() {
+        for text in ["<a@b.example>", "<a>"] {
+            assert_eq!(MessageId::try_from(text).map(|id| id.to_string()).as_deref(), Ok(text));
+            assert_eq!(MessageId::try_from(text.as_bytes()), MessageId::try_from(text));
+        }
+        for text in ["", "<>", "a@b", "<a@b> ", "<a b@c>", "<<a@b>>"] {
+            assert_eq!(MessageId::try_from(text), Err(BadMessageId), "{text}");
+        }
+        assert_eq!(MessageId::try_from(&b"<\xFF@b>"[..]), Err(BadMessageId));
+    }
+
+    #[test]
+    fn case_makes_a_difference() {
+        assert_ne!(MessageId::try_from("<a@B>"), MessageId::try_from("<a@b>"));
     }
 }

@@ -1,6 +1,6 @@
 //! Overview rows (RFC 3977 s.8.3, s.8.4).
 
-use super::Head;
+use super::{Field, Head};
 
 /// LIST OVERVIEW.FMT: the fields of a row behind the article number (RFC 3977 s.8.4).
 pub const FORMAT: [&str; 8] =
@@ -9,13 +9,65 @@ pub const FORMAT: [&str; 8] =
 /// Appends the first part of a row: Subject, From, Date, Message-ID and References, TAB-separated,
 /// no TAB behind the last. The store adds `:bytes`, `:lines` and Xref when it has made the numbers.
 pub fn row(head: &Head<'_>, out: &mut Vec<u8>) {
-    let _ = (head, out);
-    todo!()
+    let fields = [Field::Subject, Field::From, Field::Date, Field::MessageId, Field::References];
+    for (index, field) in fields.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'\t');
+        }
+        if let Some(value) = head.value(field) {
+            flatten(value, out);
+        }
+    }
 }
 
 /// Appends a field's value as OVER and HDR show it: the CRLF of a fold vanishes, then each TAB,
 /// CR, LF and NUL becomes one space (RFC 3977 s.8.3.2); invalid UTF-8 is passed on as it is.
 pub fn flatten(value: &[u8], out: &mut Vec<u8>) {
-    let _ = (value, out);
-    todo!()
+    let mut rest = value;
+    while let Some(at) = rest.iter().position(|octet| matches!(octet, b'\t' | b'\r' | b'\n' | 0)) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        rest = if let Some(unfolded) = special.strip_prefix(b"\r\n") {
+            unfolded
+        } else {
+            out.push(b' ');
+            &special[1..]
+        };
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn flat(value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        flatten(value, &mut out);
+        out
+    }
+
+    #[test]
+    fn values_become_one_field() {
+        assert_eq!(flat(b"a plain one"), b"a plain one");
+        assert_eq!(flat(b"folded\r\n once\r\n\ttwice"), b"folded once twice");
+        assert_eq!(flat(b"tab\there"), b"tab here");
+        // The example of RFC 3977 s.8.3.2: two spaces, since CR and the first LF are a fold.
+        assert_eq!(flat(b"a\r\n\n\tb"), b"a  b");
+        assert_eq!(flat(b"\0\r\n\r\r"), b"   ");
+        assert_eq!(flat(b"gr\xFC\xDFe"), b"gr\xFC\xDFe");
+        assert_eq!(flat(b""), b"");
+    }
+
+    #[test]
+    fn rows() {
+        let article = b"Path: a!b\r\nFrom: \"Demo\tUser\" <nobody@example.com>\r\nSubject: I am\r\n just\r\n\
+            Message-ID: <45223423@example.com>\r\nDate: 6 Oct 1998 04:38:40 -0500\r\n\r\n";
+        let mut out = b"3000\t".to_vec();
+        row(&Head::parse(article).unwrap(), &mut out);
+        let expected = "3000\tI am just\t\"Demo User\" <nobody@example.com>\t6 Oct 1998 04:38:40 -0500\t\
+                        <45223423@example.com>\t";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 }

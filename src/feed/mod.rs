@@ -1,60 +1,214 @@
 //! Feeds: who is owed what. A feed is a cursor on the log, not a queue: what a peer is owed is
 //! every article behind its cursor that its subscription wants and that it has not handled.
+//!
+//! Nothing is copied for a peer. Its [`scheduler`] reads the log from the cursor, at most a few
+//! windows ahead, and puts what the peer is owed on an [`exchange`]; one or more connections
+//! ([`sender`], around the sans-IO machine of [`crate::session::sender`]) take from it and hand the
+//! answers back; the [`cursor`] follows the settled answers and is saved behind them. So a peer that
+//! is down, slow or stopped costs a few hundred log entries, holds nobody up, and resumes where it
+//! was. *Reliable* means: every accepted article is offered to every peer whose subscription wants
+//! it until the peer has answered for good or the article is gone from the store.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | `scheduler` | one task per peer: log, subscription, answers, reconnecting |
+//! | `sender` | one connection: moves octets both ways |
+//! | `exchange` | what the two share |
+//! | `cursor` | what is settled, in any order of answers |
+//! | `schedule` | pauses between attempts; deferred articles |
+//! | `outbox`, `dial` | what is to be written; opening a connection |
+//!
+//! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
+//! is not sent to it. From then on nothing is left out.
+
+mod cursor;
+mod dial;
+mod exchange;
+mod outbox;
+mod schedule;
+mod scheduler;
+mod sender;
 
 use crate::config::Peer;
 use crate::store::{Seq, Store};
-use std::sync::Arc;
+use exchange::{Exchange, State};
+use scheduler::{Controls, Scheduler};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
-/// Figures of one feed, for `feedd peer list` and `feedd status`.
+/// How long a feed that a reload ends may wait for the replies it is owed.
+const RELOAD_GRACE: Duration = Duration::from_secs(5);
+
+/// Figures of one feed, for `feedd peer list` and `feedd status`. Counters begin at the start of the
+/// feed.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)]
 pub struct FeedStatus {
     pub peer: String,
     pub address: String,
-    /// `connected`, `waiting to retry in 2 s`, `idle`, ...
+    /// `connecting`, `connected (CHECK, 1 connection)`, `waiting 2.5 s to retry`, `stopped`.
     pub state: String,
     pub cursor: u64,
     /// Log records behind the cursor: an upper bound of the articles still owed.
     pub lag: u64,
+    /// Offers made, repeated ones included.
     pub offered: u64,
     pub accepted: u64,
+    /// Not wanted (435, 438).
     pub refused: u64,
+    /// Transferred, but not taken (437, 439).
     pub rejected: u64,
+    /// Put off (431, 436); they are offered again.
     pub deferred: u64,
+    /// Not in the store any more when their turn came.
+    pub gone: u64,
+    /// Octets of accepted articles.
     pub bytes: u64,
     /// The last thing that went wrong; empty if nothing.
     pub last_error: String,
 }
 
 /// The running feeds of a site.
-pub struct Feeds {}
+pub struct Feeds {
+    store: Store,
+    tip: watch::Receiver<Seq>,
+    running: Mutex<BTreeMap<String, Running>>,
+}
 
-#[allow(unused_variables, clippy::todo, clippy::unused_async)]
+struct Running {
+    peer: Arc<Peer>,
+    exchange: Arc<Exchange>,
+    controls: Controls,
+    task: JoinHandle<()>,
+}
+
 impl Feeds {
     /// Starts a task for every peer that has an address. Called within a tokio runtime. `tip` says
-    /// when the log has grown.
-    pub fn start(store: Store, peers: &[Arc<Peer>], tip: tokio::sync::watch::Receiver<Seq>) -> Self {
-        todo!()
+    /// when the log has grown. What is accepted after this call is owed to each of them.
+    pub fn start(store: Store, peers: &[Arc<Peer>], tip: watch::Receiver<Seq>) -> Self {
+        let feeds = Self { store, tip, running: Mutex::default() };
+        for peer in peers {
+            feeds.start_peer(peer);
+        }
+        feeds
     }
 
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),
     /// unchanged ones are not disturbed.
     pub async fn reload(&self, peers: &[Arc<Peer>]) {
-        todo!()
+        let before = std::mem::take(&mut *self.running());
+        let (kept, stopped): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            before.into_iter().partition(|(_, running)| peers.contains(&running.peer));
+        self.running().extend(kept);
+        stop_all(stopped.into_values().collect(), RELOAD_GRACE).await;
+        for peer in peers {
+            self.start_peer(peer);
+        }
     }
 
     /// The peer has just connected to us, so it is up: dial now instead of at the end of the backoff.
     pub fn nudge(&self, peer: &str) {
-        todo!()
+        if let Some(running) = self.running().get(peer) {
+            running.controls.nudge.notify_one();
+        }
     }
 
     /// Figures, by peer name.
     pub fn status(&self) -> Vec<FeedStatus> {
-        todo!()
+        let last = self.store.last_seq().0;
+        self.running().values().map(|running| running.status(last)).collect()
     }
 
     /// Stops all feeds: no new offers, replies owed are awaited for at most `grace`, cursors saved.
-    pub async fn stop(&self, grace: std::time::Duration) {
-        todo!()
+    pub async fn stop(&self, grace: Duration) {
+        let running = std::mem::take(&mut *self.running());
+        stop_all(running.into_values().collect(), grace).await;
     }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        // Every change of the map is complete in itself, so a poisoned lock is still good.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start_peer(&self, peer: &Arc<Peer>) {
+        let mut running = self.running();
+        if peer.address.is_none() || running.contains_key(&peer.name) {
+            return;
+        }
+        let exchange = Arc::new(Exchange::default());
+        let controls = Controls::default();
+        let scheduler = Scheduler::new(
+            self.store.clone(),
+            peer.clone(),
+            exchange.clone(),
+            self.tip.clone(),
+            controls.clone(),
+        );
+        let task = tokio::spawn(scheduler.run());
+        running.insert(peer.name.clone(), Running { peer: peer.clone(), exchange, controls, task });
+    }
+}
+
+impl Drop for Feeds {
+    fn drop(&mut self) {
+        for running in self.running().values() {
+            running.controls.stop.cancel();
+            running.controls.abandon.cancel();
+        }
+    }
+}
+
+impl Running {
+    /// `last` is the highest seq of the log.
+    fn status(&self, last: u64) -> FeedStatus {
+        let (totals, reported, connections, straight) = self.exchange.figures();
+        let state = match reported.state {
+            State::Connecting => "connecting".to_owned(),
+            State::Connected { streaming } => {
+                let how = match (streaming, straight) {
+                    (true, true) => "TAKETHIS",
+                    (true, false) => "CHECK",
+                    (false, _) => "IHAVE",
+                };
+                let plural = if connections == 1 { "" } else { "s" };
+                format!("connected ({how}, {connections} connection{plural})")
+            }
+            State::Waiting { pause_ms } => format!("waiting {:.1} s to retry", pause_ms as f64 / 1000.0),
+            State::Stopped => "stopped".to_owned(),
+        };
+        FeedStatus {
+            peer: self.peer.name.clone(),
+            address: self.peer.address.clone().unwrap_or_default(),
+            state,
+            cursor: reported.cursor.0,
+            lag: last.saturating_sub(reported.cursor.0),
+            offered: totals.offered,
+            accepted: totals.accepted,
+            refused: totals.refused,
+            rejected: totals.rejected,
+            deferred: totals.deferred,
+            gone: totals.gone,
+            bytes: totals.bytes,
+            last_error: reported.last_error,
+        }
+    }
+}
+
+/// Stops feeds, all at the same time.
+async fn stop_all(feeds: Vec<Running>, grace: Duration) {
+    let mut stopping = JoinSet::new();
+    for Running { controls, mut task, .. } in feeds {
+        controls.stop.cancel();
+        stopping.spawn(async move {
+            if tokio::time::timeout(grace, &mut task).await.is_err() {
+                controls.abandon.cancel();
+                // It only saves its cursor now; a panic in it has been reported already.
+                let _ = task.await;
+            }
+        });
+    }
+    while stopping.join_next().await.is_some() {}
 }

@@ -24,9 +24,55 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Parses the lines of the block, without terminator.
+    /// Parses the lines of the block, without terminator. Labels are case-insensitive.
     pub fn parse(block: &str) -> Self {
-        let _ = block;
-        todo!()
+        let mut known = Self::default();
+        for line in block.lines() {
+            let line = line.trim();
+            let (label, arguments) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            match label.to_ascii_uppercase().as_str() {
+                "READER" => known.reader = true,
+                "MODE-READER" => known.mode_reader = true,
+                "POST" => known.post = true,
+                "IHAVE" => known.ihave = true,
+                "STREAMING" => known.streaming = true,
+                "OVER" => known.over = true,
+                "HDR" => known.hdr = true,
+                "NEWNEWS" => known.newnews = true,
+                "IMPLEMENTATION" => known.implementation = Some(arguments.trim_start().to_owned()),
+                _ => {}
+            }
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_of_a_server() {
+        let block = "VERSION 2\r\nreader\r\nIHAVE\r\nPOST\r\nNEWNEWS\r\nHDR\r\nOVER MSGID\r\nSTREAMING\r\n\
+                     LIST ACTIVE NEWSGROUPS\r\nIMPLEMENTATION feedd 0.1 (x)\r\nX-UNKNOWN\r\n";
+        let expected = Capabilities {
+            reader: true,
+            mode_reader: false,
+            post: true,
+            ihave: true,
+            streaming: true,
+            over: true,
+            hdr: true,
+            newnews: true,
+            implementation: Some("feedd 0.1 (x)".into()),
+        };
+        assert_eq!(Capabilities::parse(block), expected);
+    }
+
+    #[test]
+    fn a_transit_server_wants_mode_reader() {
+        let known = Capabilities::parse("VERSION 2\nMODE-READER\nREADERS\n");
+        assert_eq!(known, Capabilities { mode_reader: true, ..Capabilities::default() });
+        assert_eq!(Capabilities::parse(""), Capabilities::default());
     }
 }

@@ -1,0 +1,253 @@
+//! Where the scheduler of a peer and its connections meet: articles owed go out, answers come back,
+//! both in batches under one short lock. Nothing here waits.
+//!
+//! Articles go to the connection that was opened first as long as it is ready for more, so that with
+//! little traffic one connection carries everything, in order; others get what it cannot take.
+
+use crate::article::MessageId;
+use crate::session::sender::{Acceptance, Offered};
+use crate::store::{LogEntry, Seq};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// An article the peer is owed.
+#[derive(Clone)]
+pub(super) struct Owed {
+    pub(super) entry: Arc<LogEntry>,
+    /// How many connections were lost while this article's answer was the next one due.
+    pub(super) strikes: u8,
+}
+
+impl Offered for Owed {
+    fn message_id(&self) -> &MessageId {
+        &self.entry.id
+    }
+
+    fn octets(&self) -> usize {
+        self.entry.len
+    }
+}
+
+/// What became of an article with this peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Transferred (239, 235).
+    Accepted,
+    /// Not wanted (438, 435).
+    Refused,
+    /// Transferred and rejected (439, 437).
+    Rejected,
+    /// Not in the store any more.
+    Gone,
+    /// To be offered again later.
+    Deferred,
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) seq: Seq,
+    pub(super) fate: Fate,
+    /// Octets of the article.
+    pub(super) octets: usize,
+}
+
+/// Running totals, as the operator sees them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) offered: u64,
+    pub(super) accepted: u64,
+    pub(super) refused: u64,
+    pub(super) rejected: u64,
+    pub(super) deferred: u64,
+    pub(super) gone: u64,
+    pub(super) bytes: u64,
+}
+
+/// What the feed is doing, for [`super::FeedStatus`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reported {
+    pub(super) state: State,
+    pub(super) cursor: Seq,
+    pub(super) last_error: String,
+}
+
+/// The state of the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    #[default]
+    Connecting,
+    /// Streaming or by IHAVE.
+    Connected {
+        streaming: bool,
+    },
+    /// The next attempt comes in so many milliseconds after the pause began.
+    Waiting {
+        pause_ms: u64,
+    },
+    Stopped,
+}
+
+/// A connection's number, ascending in the order of opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ConnectionNo(pub(super) u64);
+
+#[derive(Default)]
+struct Inner {
+    queue: VecDeque<Owed>,
+    answers: Vec<Answer>,
+    /// Connections that take articles, in the order of opening.
+    connections: Vec<Slot>,
+    totals: Totals,
+    acceptance: Acceptance,
+    reported: Reported,
+}
+
+struct Slot {
+    no: ConnectionNo,
+    wake: Arc<Notify>,
+    /// It has room and found nothing to take.
+    idle: bool,
+}
+
+/// The exchange of one peer.
+#[derive(Default)]
+pub(super) struct Exchange {
+    inner: Mutex<Inner>,
+    /// Answers, or a connection that became ready: the scheduler has something to do.
+    pub(super) scheduler: Notify,
+}
+
+impl Exchange {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change under the lock is complete in itself, so a poisoned lock is still good.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // -- the scheduler's side --
+
+    /// Puts articles behind those that wait. `batch` is left empty.
+    pub(super) fn put(&self, batch: &mut Vec<Owed>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.queue.extend(batch.drain(..));
+        inner.wake_for_queue();
+    }
+
+    /// Takes the answers that have come in, into `answers`, which is empty.
+    pub(super) fn collect(&self, answers: &mut Vec<Answer>) {
+        std::mem::swap(&mut self.lock().answers, answers);
+    }
+
+    /// Are all connections busy while articles wait?
+    pub(super) fn is_short_of_connections(&self, worth: usize) -> bool {
+        let inner = self.lock();
+        inner.queue.len() >= worth && inner.connections.iter().all(|slot| !slot.idle)
+    }
+
+    // -- a connection's side --
+
+    /// A connection takes articles from now on.
+    pub(super) fn open(&self, no: ConnectionNo, streaming: bool) -> Arc<Notify> {
+        let wake = Arc::new(Notify::new());
+        let mut inner = self.lock();
+        let at = inner.connections.partition_point(|slot| slot.no < no);
+        inner.connections.insert(at, Slot { no, wake: wake.clone(), idle: false });
+        inner.reported.state = State::Connected { streaming };
+        self.scheduler.notify_one();
+        wake
+    }
+
+    /// A connection takes no more. What it had not settled goes back to the front, in the order of
+    /// the log.
+    pub(super) fn close(&self, no: ConnectionNo, mut unsettled: Vec<Owed>) {
+        unsettled.sort_unstable_by_key(|owed| std::cmp::Reverse(owed.entry.seq));
+        let mut inner = self.lock();
+        inner.connections.retain(|slot| slot.no != no);
+        for owed in unsettled {
+            inner.queue.push_front(owed);
+        }
+        inner.wake_for_queue();
+    }
+
+    /// Takes up to `room` articles into `batch`; when there are none, the connection is idle and will
+    /// be woken.
+    pub(super) fn take(&self, no: ConnectionNo, room: usize, batch: &mut Vec<Owed>) {
+        let mut inner = self.lock();
+        let take = room.min(inner.queue.len());
+        batch.extend(inner.queue.drain(..take));
+        inner.totals.offered += take as u64;
+        if let Some(slot) = inner.connections.iter_mut().find(|slot| slot.no == no) {
+            slot.idle = take == 0;
+        }
+    }
+
+    /// Hands in answers; `answers` is left empty.
+    pub(super) fn settle(&self, answers: &mut Vec<Answer>, acceptance: Acceptance) {
+        if answers.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        for answer in answers.iter() {
+            inner.totals.count(*answer);
+        }
+        inner.acceptance = acceptance;
+        inner.answers.append(answers);
+        drop(inner);
+        self.scheduler.notify_one();
+    }
+
+    /// Is this the oldest connection? It stays open when there is nothing to do.
+    pub(super) fn is_oldest(&self, no: ConnectionNo) -> bool {
+        self.lock().connections.first().is_none_or(|slot| slot.no == no)
+    }
+
+    /// What earlier connections have learned of the peer.
+    pub(super) fn acceptance(&self) -> Acceptance {
+        self.lock().acceptance
+    }
+
+    // -- figures --
+
+    /// Changes what is reported.
+    pub(super) fn report(&self, change: impl FnOnce(&mut Reported)) {
+        change(&mut self.lock().reported);
+    }
+
+    /// Totals, what is reported, how many connections are open, and if articles are sent unasked.
+    pub(super) fn figures(&self) -> (Totals, Reported, usize, bool) {
+        let inner = self.lock();
+        (inner.totals, inner.reported.clone(), inner.connections.len(), inner.acceptance.straight())
+    }
+}
+
+impl Inner {
+    /// Wakes the oldest idle connection, and more of them the more articles wait.
+    fn wake_for_queue(&mut self) {
+        /// What one connection is given before a second one is woken.
+        const SHARE: usize = 64;
+        let wanted = self.queue.len().div_ceil(SHARE);
+        for slot in self.connections.iter_mut().filter(|slot| slot.idle).take(wanted) {
+            slot.idle = false;
+            slot.wake.notify_one();
+        }
+    }
+}
+
+impl Totals {
+    fn count(&mut self, answer: Answer) {
+        match answer.fate {
+            Fate::Accepted => {
+                self.accepted += 1;
+                self.bytes = self.bytes.saturating_add(answer.octets as u64);
+            }
+            Fate::Refused => self.refused += 1,
+            Fate::Rejected => self.rejected += 1,
+            Fate::Gone => self.gone += 1,
+            Fate::Deferred => self.deferred += 1,
+        }
+    }
+}

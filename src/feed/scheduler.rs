@@ -1,0 +1,383 @@
+//! One peer's feed: reads the log from the cursor, hands out what the subscription wants, settles
+//! answers, saves the cursor, opens connections and waits between attempts.
+//!
+//! It is the only writer of the peer's state. It is woken by the log's growth, by answers, by the end
+//! of a connection and by its timers; when nothing happens it costs nothing. What it holds is bounded:
+//! at most [`Scheduler::allowance`] articles (their log entries, not their octets) are handed out and
+//! not settled, and the cursor spans at most [`SPAN_MAX`] of them.
+
+use super::cursor::Cursor;
+use super::dial::dial;
+use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
+use super::schedule::{Backoff, Deferred};
+use super::sender::{self, End, Link};
+use crate::article::path::has_identity;
+use crate::clock;
+use crate::config::Peer;
+use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Records read from the log at a time.
+const READ_MAX: usize = 256;
+/// Articles that may be settled behind one that is not before reading pauses.
+const SPAN_MAX: usize = 65_536;
+/// How often the cursor is saved while it moves.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait after the log could not be read.
+const LOG_RETRY: Duration = Duration::from_secs(1);
+/// How long to do with fewer connections after the peer did not let us have another one.
+const EXTRA_PAUSE: Duration = Duration::from_secs(30);
+
+/// The ways to tell a running feed something.
+#[derive(Clone, Default)]
+pub(super) struct Controls {
+    /// No new offers; end when the replies owed are in.
+    pub(super) stop: CancellationToken,
+    /// End now, and only save the cursor.
+    pub(super) abandon: CancellationToken,
+    /// Dial now.
+    pub(super) nudge: Arc<Notify>,
+}
+
+/// The task of one peer.
+pub(super) struct Scheduler {
+    link: Arc<Link>,
+    tip: watch::Receiver<Seq>,
+    /// Somebody may still write to the log.
+    may_grow: bool,
+    controls: Controls,
+    cursor: Cursor,
+    deferred: Deferred,
+    /// The deferred set has changed since it was saved.
+    deferred_moved: bool,
+    saved: Seq,
+    save_at: Instant,
+    /// The log is not read before.
+    read_at: Option<Instant>,
+    connections: JoinSet<End>,
+    next_no: u64,
+    backoff: Backoff,
+    dial_at: Instant,
+    extra_at: Instant,
+    /// The last failure told; none while connected.
+    told: Option<String>,
+    connected: bool,
+    batch: Vec<Owed>,
+    answers: Vec<Answer>,
+}
+
+impl Scheduler {
+    /// Resumes the peer's feed. A peer without a saved state starts at the end of the log, as in INN,
+    /// and that is saved at once: whatever is accepted from now on is owed to it.
+    pub(super) fn new(
+        store: Store,
+        peer: Arc<Peer>,
+        exchange: Arc<Exchange>,
+        tip: watch::Receiver<Seq>,
+        controls: Controls,
+    ) -> Self {
+        let state = store.peer_state(&peer.name).unwrap_or_else(|| {
+            let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
+            store.save_peer(&peer.name, state.clone());
+            state
+        });
+        exchange.report(|reported| reported.cursor = state.cursor);
+        let now = Instant::now();
+        let stop = controls.stop.clone();
+        Self {
+            tip,
+            may_grow: true,
+            controls,
+            cursor: Cursor::new(state.cursor),
+            deferred: Deferred::resume(&state.deferred),
+            deferred_moved: false,
+            saved: state.cursor,
+            save_at: now,
+            read_at: None,
+            connections: JoinSet::new(),
+            next_no: 0,
+            backoff: Backoff::new(Duration::from_secs(peer.retry_max_s)),
+            dial_at: now,
+            extra_at: now,
+            told: None,
+            connected: false,
+            batch: Vec::new(),
+            answers: Vec::new(),
+            link: Arc::new(Link { store, peer, exchange, stop }),
+        }
+    }
+
+    /// Runs until it is stopped.
+    pub(super) async fn run(mut self) {
+        while !self.controls.stop.is_cancelled() {
+            self.settle();
+            self.refill().await;
+            self.connect();
+            self.save(false);
+            self.wait().await;
+        }
+        self.finish().await;
+    }
+
+    /// How many articles may be handed out and not settled: the windows of all connections full, and
+    /// twice as many ready to follow.
+    fn allowance(&self) -> usize {
+        let peer = &self.link.peer;
+        peer.window.max(1).saturating_mul(peer.connections.max(1)).saturating_mul(3)
+    }
+
+    fn may_read(&self) -> bool {
+        self.cursor.unsettled() < self.allowance()
+            && self.cursor.span() < SPAN_MAX
+            && self.deferred.len() < Deferred::ENOUGH
+            && self.read_at.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// Sleeps until there may be something to do.
+    async fn wait(&mut self) {
+        let wake_at = self.wake_at();
+        let may_read = self.may_read();
+        tokio::select! {
+            grown = self.tip.changed(), if may_read && self.may_grow => {
+                // Nobody is left to write to the log: the site is stopping.
+                self.may_grow = grown.is_ok();
+            }
+            () = self.link.exchange.scheduler.notified() => {}
+            Some(end) = self.connections.join_next() => {
+                self.lost(end.unwrap_or_else(|error| End { useful: false, why: Some(error.to_string()) }));
+            }
+            () = self.controls.nudge.notified() => {
+                self.backoff.reset();
+                self.dial_at = Instant::now();
+            }
+            () = self.controls.stop.cancelled() => {}
+            () = async {
+                match wake_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => {}
+        }
+    }
+
+    /// The next moment at which a timer is due.
+    fn wake_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        [
+            self.is_unsaved().then_some(self.save_at),
+            self.connections.is_empty().then_some(self.dial_at),
+            self.read_at.filter(|&at| at > now),
+            self.deferred.next_due(clock::now()).map(|pause| now + pause),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    // -- articles --
+
+    /// Takes the answers that have come in.
+    fn settle(&mut self) {
+        self.link.exchange.collect(&mut self.answers);
+        if self.answers.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        for answer in self.answers.drain(..) {
+            if answer.fate == Fate::Deferred {
+                self.deferred.defer(answer.seq, now);
+                self.deferred_moved = true;
+            } else if self.deferred.len() > 0 {
+                self.deferred_moved |= self.deferred.settle(answer.seq);
+            }
+            self.cursor.settle(answer.seq);
+        }
+        self.report_cursor();
+    }
+
+    fn report_cursor(&self) {
+        let cursor = self.cursor.settled();
+        self.link.exchange.report(|reported| reported.cursor = cursor);
+    }
+
+    /// Hands out deferred articles that are due, then what is new in the log.
+    async fn refill(&mut self) {
+        self.refill_deferred().await;
+        self.tip.mark_unchanged();
+        while self.may_read() {
+            let after = self.cursor.read();
+            let (entries, next) = match self.read_log(after, READ_MAX).await {
+                Ok(read) => read,
+                Err(error) => {
+                    self.cannot_read_log(&error);
+                    break;
+                }
+            };
+            self.read_at = None;
+            if next <= after {
+                break;
+            }
+            for entry in entries {
+                if self.is_owed(&entry) {
+                    self.cursor.hand_out(entry.seq);
+                    self.batch.push(Owed { entry, strikes: 0 });
+                }
+            }
+            self.cursor.read_to(next);
+            self.link.exchange.put(&mut self.batch);
+            tokio::task::consume_budget().await;
+        }
+        self.report_cursor();
+    }
+
+    async fn refill_deferred(&mut self) {
+        let now = clock::now();
+        let mut due = self.link.peer.window;
+        while due > 0
+            && let Some(seq) = self.deferred.take_due(now)
+        {
+            due -= 1;
+            match self.read_log(Seq(seq.0.saturating_sub(1)), 1).await {
+                Ok((mut entries, _)) => {
+                    match entries.pop().filter(|entry| entry.seq == seq && self.is_owed(entry)) {
+                        Some(entry) => self.batch.push(Owed { entry, strikes: 0 }),
+                        // Expired, cancelled or unsubscribed in the meantime.
+                        None => self.deferred_moved |= self.deferred.settle(seq),
+                    }
+                }
+                Err(error) => {
+                    self.deferred.defer(seq, now);
+                    self.cannot_read_log(&error);
+                }
+            }
+        }
+        self.link.exchange.put(&mut self.batch);
+    }
+
+    /// Reads the log: from memory at once, from the disk on another thread.
+    async fn read_log(&self, after: Seq, max: usize) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
+        match self.link.store.log(after, max, Wait::No) {
+            Err(ReadError::WouldBlock) => {
+                let store = self.link.store.clone();
+                tokio::task::spawn_blocking(move || store.log(after, max, Wait::Disk))
+                    .await
+                    .unwrap_or_else(|error| Err(ReadError::Corrupt(error.to_string())))
+            }
+            read => read,
+        }
+    }
+
+    fn cannot_read_log(&mut self, error: &ReadError) {
+        warn!(target: "feedd::feed", peer = %self.link.peer.name, ?error, "the log cannot be read");
+        self.link.exchange.report(|reported| reported.last_error = format!("reading the log: {error:?}"));
+        self.read_at = Some(Instant::now() + LOG_RETRY);
+    }
+
+    /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it
+    /// has it (RFC 5537 s.3.6).
+    fn is_owed(&self, entry: &LogEntry) -> bool {
+        let peer = &self.link.peer;
+        entry.source != peer.name
+            && peer.send.wants(entry.newsgroups.split(','))
+            && !peer.identities.iter().any(|identity| has_identity(&entry.path, identity.as_str()))
+    }
+
+    // -- the cursor on disk --
+
+    fn is_unsaved(&self) -> bool {
+        self.deferred_moved || self.cursor.settled() != self.saved
+    }
+
+    fn save(&mut self, at_once: bool) {
+        if self.is_unsaved() && (at_once || self.save_at <= Instant::now()) {
+            let state = PeerState { cursor: self.cursor.settled(), deferred: self.deferred.saved() };
+            self.saved = state.cursor;
+            self.deferred_moved = false;
+            self.save_at = Instant::now() + SAVE_EVERY;
+            self.link.store.save_peer(&self.link.peer.name, state);
+        }
+    }
+
+    // -- connections --
+
+    /// Opens a connection if one is needed: always one, more while there is more than they can take.
+    fn connect(&mut self) {
+        let peer = &self.link.peer;
+        let (.., open, _) = self.link.exchange.figures();
+        if open > 0 && !self.connected {
+            self.connected = true;
+            self.told = None;
+            info!(target: "feedd::feed", peer = %peer.name, "connected");
+        }
+        let needed = if self.connections.is_empty() {
+            self.dial_at <= Instant::now()
+        } else {
+            open == self.connections.len()
+                && open < peer.connections
+                && self.extra_at <= Instant::now()
+                && self.link.exchange.is_short_of_connections(peer.window)
+        };
+        let Some(address) = peer.address.clone().filter(|_| needed) else { return };
+        if self.connections.is_empty() {
+            self.link.exchange.report(|reported| reported.state = State::Connecting);
+        }
+        let no = ConnectionNo(self.next_no);
+        self.next_no += 1;
+        let link = self.link.clone();
+        self.connections.spawn(async move {
+            match dial(&address).await {
+                Ok(stream) => sender::run(&link, no, stream).await,
+                Err(error) => End { useful: false, why: Some(format!("cannot connect: {error}")) },
+            }
+        });
+    }
+
+    /// A connection has ended.
+    fn lost(&mut self, end: End) {
+        if end.useful {
+            self.backoff.reset();
+        }
+        let last = self.connections.is_empty();
+        if let Some(why) = end.why {
+            self.link.exchange.report(|reported| reported.last_error.clone_from(&why));
+            if !last {
+                self.extra_at = Instant::now() + EXTRA_PAUSE;
+            } else if self.told.as_ref() != Some(&why) {
+                let what = if self.connected { "lost" } else { "not connected" };
+                info!(target: "feedd::feed", peer = %self.link.peer.name, %why, "{what}");
+                self.told = Some(why);
+            }
+        }
+        if last {
+            self.connected = false;
+            let mut random = [0];
+            // Without randomness the pauses are merely less well spread.
+            let _ = getrandom::fill(&mut random);
+            let pause = self.backoff.pause(random[0]);
+            self.dial_at = Instant::now() + pause;
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            self.link.exchange.report(|reported| reported.state = State::Waiting { pause_ms });
+        }
+    }
+
+    /// Lets the connections come to their end, and saves what is settled by then.
+    async fn finish(mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.controls.abandon.cancelled() => break,
+                ended = self.connections.join_next() => if ended.is_none() { break },
+            }
+        }
+        self.connections.shutdown().await;
+        self.settle();
+        self.save(true);
+        self.link.exchange.report(|reported| reported.state = State::Stopped);
+    }
+}

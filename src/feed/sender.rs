@@ -1,0 +1,354 @@
+//! One connection to a peer: the shell around [`session::sender`](crate::session::sender).
+//!
+//! It moves octets both ways at once, so that two full buffers can never wait for each other, takes
+//! articles from the [`Exchange`] as the window allows and hands answers back in batches. What has no
+//! answer when the connection ends goes back to the exchange and is offered again. Memory is bounded
+//! by the window, the [`Outbox`] and the small articles of one batch read from a cold disk.
+
+use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed};
+use super::outbox::Outbox;
+use crate::config::Peer;
+use crate::session::sender::{Close, Offered, Sender, Step, Verdict};
+use crate::store::{ReadError, Store, Stored, Wait};
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// Articles up to this size are read at once and leave together with their neighbours.
+const WHOLE_OCTETS: usize = 32 * 1024;
+/// Articles read in one go on a blocking thread when they are not in memory.
+const COLD_BATCH: usize = 32;
+/// Octets read from the socket at a time: thousands of replies.
+const INBOX_OCTETS: usize = 16 * 1024;
+/// Seconds that a peer may take for its greeting and its capabilities.
+const GREETING_S: u64 = 30;
+/// Seconds without any progress while a reply is owed ...
+const REPLY_S: u64 = 60;
+/// ... and one more for so many octets that may stand in buffers on the way.
+const OCTETS_PER_S: u64 = 64 * 1024;
+/// Seconds after which a further connection that has nothing to do is closed.
+const SPARE_S: u64 = 30;
+/// A peer that does not take our QUIT has this long.
+const QUIT_PATIENCE: Duration = Duration::from_secs(1);
+/// An article that was next to be answered when this many connections broke is deferred: it may be
+/// what breaks them, and the others shall pass.
+const STRIKES_MAX: u8 = 3;
+
+/// What every connection of a feed shares.
+pub(super) struct Link {
+    pub(super) store: Store,
+    pub(super) peer: Arc<Peer>,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) stop: CancellationToken,
+}
+
+/// How a connection ended.
+pub(super) struct End {
+    /// It got as far as taking articles.
+    pub(super) useful: bool,
+    /// Why it was lost; none when we closed it ourselves.
+    pub(super) why: Option<String>,
+}
+
+/// Feeds the peer over `stream` until it breaks, is spare, or the feed stops.
+pub(super) async fn run<S>(link: &Link, no: ConnectionNo, stream: S) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = Connection {
+        link,
+        no,
+        stream,
+        sender: Sender::new(link.peer.window, link.exchange.acceptance()),
+        outbox: Outbox::default(),
+        read: VecDeque::new(),
+        cold: Vec::new(),
+        answers: Vec::new(),
+        batch: Vec::new(),
+        wake: None,
+        sending: None,
+    };
+    let ended = connection.feed().await;
+    let useful = connection.wake.is_some();
+    if ended.is_ok() {
+        connection.quit().await;
+    }
+    connection.give_back(ended.is_err());
+    End { useful, why: ended.err() }
+}
+
+struct Connection<'a, S> {
+    link: &'a Link,
+    no: ConnectionNo,
+    stream: S,
+    sender: Sender<Owed>,
+    outbox: Outbox,
+    /// Read from the disk, to go out next.
+    read: VecDeque<(Owed, Result<Stored, ReadError>)>,
+    /// To go out next, but not in memory.
+    cold: Vec<Owed>,
+    answers: Vec<Answer>,
+    batch: Vec<Owed>,
+    /// Woken when there is something to take; none until the peer takes articles.
+    wake: Option<Arc<Notify>>,
+    /// The article begun last.
+    sending: Option<Owed>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+    /// Returns when it may be closed in order; the error says why it was lost.
+    async fn feed(&mut self) -> Result<(), String> {
+        let mut inbox = vec![0; INBOX_OCTETS];
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut quiet_s = 0;
+        let mut stopping = false;
+        loop {
+            loop {
+                self.produce().await?;
+                if self.take() == 0 {
+                    break;
+                }
+            }
+            self.link.exchange.settle(&mut self.answers, self.sender.acceptance());
+            if stopping && (self.wake.is_none() || !self.is_busy()) {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                moved = poll_fn(|cx| exchange_octets(&mut self.stream, &mut self.outbox, &mut inbox, cx)) => {
+                    let octets = moved.map_err(|error| error.to_string())?;
+                    self.sender.receive(inbox.get(..octets).unwrap_or_default());
+                    quiet_s = 0;
+                }
+                () = woken(self.wake.as_deref()) => quiet_s = 0,
+                () = self.link.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    self.sender.drain();
+                }
+                _ = second.tick() => {
+                    quiet_s += 1;
+                    if self.is_spare(quiet_s)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Is there anything under way?
+    fn is_busy(&self) -> bool {
+        self.sender.is_owed() || !self.outbox.is_empty()
+    }
+
+    /// After `quiet_s` seconds without progress: is it not needed any more? The error says that the
+    /// peer has had its time.
+    fn is_spare(&self, quiet_s: u64) -> Result<bool, String> {
+        if self.wake.is_none() {
+            return if quiet_s > GREETING_S { Err("no greeting".to_owned()) } else { Ok(false) };
+        }
+        if self.is_busy() {
+            let allowed_s = REPLY_S + self.sender.unanswered_octets() as u64 / OCTETS_PER_S;
+            return if quiet_s > allowed_s { Err(format!("no reply for {quiet_s} s")) } else { Ok(false) };
+        }
+        Ok(quiet_s > SPARE_S && !self.link.exchange.is_oldest(self.no))
+    }
+
+    /// Takes what the window allows from the exchange; says how many.
+    fn take(&mut self) -> usize {
+        let room = self.sender.room();
+        if room == 0 {
+            return 0;
+        }
+        self.link.exchange.take(self.no, room, &mut self.batch);
+        let taken = self.batch.len();
+        for owed in self.batch.drain(..) {
+            self.sender.offer(owed);
+        }
+        taken
+    }
+
+    /// Works off replies, and fills the outbox as long as it has room.
+    async fn produce(&mut self) -> Result<(), String> {
+        loop {
+            self.outbox.fill().await.map_err(|error| self.cannot_go_on(&error))?;
+            while self.outbox.has_room()
+                && let Some((owed, read)) = self.read.pop_front()
+            {
+                self.begin(owed, read)?;
+            }
+            let may_send = self.outbox.has_room() && self.cold.len() < COLD_BATCH;
+            match self.sender.next(self.outbox.commands(), may_send) {
+                Some(Step::Send(owed)) => self.send(owed)?,
+                Some(Step::Settled(owed, verdict)) => self.settled(&owed, verdict),
+                Some(Step::Ready { streaming }) => {
+                    self.wake = Some(self.link.exchange.open(self.no, streaming));
+                }
+                Some(Step::Close(why)) => return Err(why.to_string()),
+                None if self.cold.is_empty() || !self.outbox.has_room() => return Ok(()),
+                None => self.read_cold().await,
+            }
+        }
+    }
+
+    fn send(&mut self, owed: Owed) -> Result<(), String> {
+        // One that is read already must not overtake those that are not.
+        if self.cold.is_empty() {
+            match read(&self.link.store, &owed, Wait::No) {
+                Err(ReadError::WouldBlock) => {}
+                read => return self.begin(owed, read),
+            }
+        }
+        self.cold.push(owed);
+        Ok(())
+    }
+
+    async fn read_cold(&mut self) {
+        let cold = std::mem::take(&mut self.cold);
+        let store = self.link.store.clone();
+        let kept = cold.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            cold.into_iter()
+                .map(|owed| (read(&store, &owed, Wait::Disk), owed))
+                .map(|(r, o)| (o, r))
+                .collect()
+        });
+        self.read = reading.await.unwrap_or_else(|error| {
+            let failed = |owed| (owed, Err(ReadError::Corrupt(error.to_string())));
+            kept.into_iter().map(failed).collect()
+        });
+    }
+
+    fn begin(&mut self, owed: Owed, read: Result<Stored, ReadError>) -> Result<(), String> {
+        match read {
+            Ok(stored) => {
+                self.sending = Some(owed.clone());
+                self.sender.begin(owed, self.outbox.commands());
+                self.outbox.article(&stored);
+                Ok(())
+            }
+            Err(error) => {
+                // Our own trouble is never the last word on an article: only its absence is.
+                let fate = if matches!(error, ReadError::Gone) { Fate::Gone } else { Fate::Deferred };
+                if fate == Fate::Deferred {
+                    warn!(target: "feedd::feed", peer = %self.link.peer.name, id = %owed.entry.id, ?error,
+                        "article cannot be read");
+                }
+                let closed = self.sender.cannot_send(&owed);
+                self.answers.push(answer(&owed, fate));
+                closed.map_err(|why: Close| why.to_string())
+            }
+        }
+    }
+
+    fn settled(&mut self, owed: &Owed, verdict: Verdict) {
+        let fate = match verdict {
+            Verdict::Accepted => Fate::Accepted,
+            Verdict::Refused => Fate::Refused,
+            Verdict::Deferred => Fate::Deferred,
+            Verdict::Rejected(words) => {
+                debug!(target: "feedd::feed", peer = %self.link.peer.name, id = %owed.entry.id, %words,
+                    "rejected");
+                Fate::Rejected
+            }
+        };
+        self.answers.push(answer(owed, fate));
+    }
+
+    /// A large article broke off: it is put off, for the disk may fail again.
+    fn cannot_go_on(&mut self, error: &io::Error) -> String {
+        if let Some(owed) = &mut self.sending {
+            owed.strikes = STRIKES_MAX;
+        }
+        format!("an article cannot be read to its end: {error}")
+    }
+
+    /// Says QUIT and closes, as far as the peer lets us.
+    async fn quit(&mut self) {
+        self.sender.quit(self.outbox.commands());
+        let goodbye = async {
+            self.stream.write_all(self.outbox.unwritten()).await?;
+            self.stream.shutdown().await
+        };
+        // The answers are in: whether the peer hears the goodbye changes nothing.
+        let _ = timeout(QUIT_PATIENCE, goodbye).await;
+    }
+
+    /// Hands in the last answers and gives back what has none.
+    fn give_back(mut self, broken: bool) {
+        let acceptance = self.sender.acceptance();
+        let unread = self.read.into_iter().map(|(owed, _)| owed).chain(self.cold);
+        let mut unsettled: Vec<Owed> = self.sender.unsettled().chain(unread).collect();
+        if broken {
+            if let Some(next) = unsettled.first_mut() {
+                next.strikes = next.strikes.saturating_add(1);
+            }
+            let struck = self.sending.filter(|owed| owed.strikes >= STRIKES_MAX).map(|owed| owed.entry.seq);
+            unsettled.retain(|owed| {
+                let put_off = owed.strikes >= STRIKES_MAX || Some(owed.entry.seq) == struck;
+                if put_off {
+                    self.answers.push(answer(owed, Fate::Deferred));
+                }
+                !put_off
+            });
+        }
+        self.link.exchange.settle(&mut self.answers, acceptance);
+        self.link.exchange.close(self.no, unsettled);
+    }
+}
+
+fn answer(owed: &Owed, fate: Fate) -> Answer {
+    Answer { seq: owed.entry.seq, fate, octets: owed.octets() }
+}
+
+fn read(store: &Store, owed: &Owed, wait: Wait) -> Result<Stored, ReadError> {
+    store.read(owed.entry.location, Some(&owed.entry.id), WHOLE_OCTETS, wait)
+}
+
+async fn woken(wake: Option<&Notify>) {
+    match wake {
+        Some(wake) => wake.notified().await,
+        None => pending().await,
+    }
+}
+
+/// Reads and writes what can be read and written now; says how many octets were read. Ready when
+/// anything has moved. Reading comes first: a 400 that stands in the way of a broken pipe is heard.
+fn exchange_octets<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    outbox: &mut Outbox,
+    inbox: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(inbox);
+    let received = match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+        Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the peer")));
+        }
+        Poll::Ready(Ok(())) => Some(buffer.filled().len()),
+        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+        Poll::Pending => None,
+    };
+    let mut moved = received.is_some();
+    while !outbox.unwritten().is_empty() {
+        match Pin::new(&mut *stream).poll_write(cx, outbox.unwritten()) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(octets)) => {
+                outbox.advance(octets);
+                moved = true;
+            }
+            Poll::Ready(Err(error)) if received.is_none() => return Poll::Ready(Err(error)),
+            Poll::Ready(Err(_)) | Poll::Pending => break,
+        }
+    }
+    if moved { Poll::Ready(Ok(received.unwrap_or(0))) } else { Poll::Pending }
+}
