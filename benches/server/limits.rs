@@ -24,6 +24,19 @@ pub struct Limits {
     pub round_trip_us: f64,
 }
 
+/// Which limit of the machine stands beside a figure.
+#[derive(Debug, Clone, Copy)]
+pub enum LimitKind {
+    /// Writing and syncing the same octets in batches of 1 MB.
+    Disk,
+    /// Moving the same octets over loopback.
+    Loopback,
+    /// One small fdatasync and two round trips for each, as many at a time as connections.
+    SyncedTurn,
+    /// There is none to speak of.
+    None,
+}
+
 impl Limits {
     pub fn take(time: Duration) -> io::Result<Self> {
         Ok(Self {
@@ -32,6 +45,21 @@ impl Limits {
             small_sync_us: small_sync(time)?,
             round_trip_us: round_trip(time)?,
         })
+    }
+
+    /// Takes those of one kind anew; the others as they were in `before`.
+    pub fn take_for(kind: LimitKind, time: Duration, before: &Self) -> io::Result<Self> {
+        let mut limits = before.clone();
+        match kind {
+            LimitKind::Disk => limits.synced_octets_per_s = synced(time)?,
+            LimitKind::Loopback => limits.loopback_octets_per_s = loopback(time)?,
+            LimitKind::SyncedTurn => {
+                limits.small_sync_us = small_sync(time)?;
+                limits.round_trip_us = round_trip(time)?;
+            }
+            LimitKind::None => {}
+        }
+        Ok(limits)
     }
 }
 

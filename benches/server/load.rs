@@ -65,6 +65,13 @@ pub struct Outcome {
     pub turn_micros: Vec<u32>,
 }
 
+/// What one thread drove, and from when to when.
+struct Driven {
+    lanes: Vec<Running>,
+    began: Instant,
+    last_answer: Instant,
+}
+
 struct Running {
     lane: Lane,
     /// Octets of the current piece that are sent already.
@@ -95,7 +102,7 @@ pub fn run(lanes: Vec<Lane>, time: Duration) -> Result<(Outcome, Vec<TcpStream>)
         shares[number % threads].push(Running::new(lane));
     }
     let start = Barrier::new(threads);
-    let shares: Vec<Result<(Vec<Running>, Instant, Instant), String>> = thread::scope(|scope| {
+    let driven: Vec<Result<Driven, String>> = thread::scope(|scope| {
         let drivers: Vec<_> =
             shares.into_iter().map(|share| scope.spawn(|| drive(share, &start, time))).collect();
         drivers
@@ -107,11 +114,11 @@ pub fn run(lanes: Vec<Lane>, time: Duration) -> Result<(Outcome, Vec<TcpStream>)
     let mut sockets = Vec::new();
     let mut began: Option<Instant> = None;
     let mut ended: Option<Instant> = None;
-    for share in shares {
-        let (lanes, from, to) = share?;
-        began = Some(began.map_or(from, |b| b.min(from)));
-        ended = Some(ended.map_or(to, |e| e.max(to)));
-        for running in lanes {
+    for share in driven {
+        let share = share?;
+        began = Some(began.map_or(share.began, |b| b.min(share.began)));
+        ended = Some(ended.map_or(share.last_answer, |e| e.max(share.last_answer)));
+        for running in share.lanes {
             outcome.answered += running.answered;
             outcome.octets += running.octets;
             outcome.turn_micros.extend(running.turn_micros);
@@ -124,11 +131,7 @@ pub fn run(lanes: Vec<Lane>, time: Duration) -> Result<(Outcome, Vec<TcpStream>)
     Ok((outcome, sockets))
 }
 
-fn drive(
-    mut lanes: Vec<Running>,
-    start: &Barrier,
-    time: Duration,
-) -> Result<(Vec<Running>, Instant, Instant), String> {
+fn drive(mut lanes: Vec<Running>, start: &Barrier, time: Duration) -> Result<Driven, String> {
     let mut buffer = vec![0; READ_BUFFER];
     start.wait();
     let began = Instant::now();
@@ -139,7 +142,7 @@ fn drive(
             lane.send(open)?;
         }
         if !open && lanes.iter().all(|lane| lane.outstanding == 0 && lane.piece_len == 0) {
-            return Ok((lanes, began, last_answer));
+            return Ok(Driven { lanes, began, last_answer });
         }
         let mut polled: Vec<PollFd<'_>> = lanes
             .iter()

@@ -22,8 +22,8 @@ mod support;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use limits::Limits;
-use measures::{Bench, LimitKind, MEASURES, Measure, Taken};
+use limits::{LimitKind, Limits};
+use measures::{Bench, MEASURES, Measure, Taken};
 use report::{Report, Row};
 use subject::Subject;
 
@@ -105,6 +105,9 @@ fn measure(wanted: &Wanted) -> Result<(), String> {
                 };
                 let feedd = feedd.as_ref().map(take).transpose()?;
                 let inn = inn.as_ref().map(take).transpose()?;
+                // Taken anew beside each line: others may use the machine at the same time.
+                let limits = Limits::take_for(measure.limit, wanted.time() / 4, &limits)
+                    .map_err(|e| format!("the machine: {e}"))?;
                 let row = row(measure, *connections, feedd, inn, &limits);
                 say(&row.line());
                 report.rows.push(row);

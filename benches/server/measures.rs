@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::limits::percentile;
+use crate::limits::{LimitKind, percentile};
 use crate::load::{Lane, Outcome, Replies, Requests, run};
 use crate::report::Figure;
 use crate::requests::{Known, Numbered, Posting, Shuffled};
@@ -22,19 +22,6 @@ pub struct Measure {
     pub unit: &'static str,
     pub limit: LimitKind,
     pub take: fn(&Bench<'_>, usize) -> Result<Taken, String>,
-}
-
-/// Which limit of the machine stands beside a figure.
-#[derive(Debug, Clone, Copy)]
-pub enum LimitKind {
-    /// Writing and syncing the same octets in batches of 1 MB.
-    Disk,
-    /// Moving the same octets over loopback.
-    Loopback,
-    /// One small fdatasync and two round trips for each, as many at a time as connections.
-    SyncedTurn,
-    /// There is none to speak of.
-    None,
 }
 
 /// A figure, and the octets of one operation for the limit.
@@ -105,6 +92,13 @@ pub const MEASURES: &[Measure] = &[
         unit: "/s",
         limit: LimitKind::Loopback,
         take: small_by_number,
+    },
+    Measure {
+        name: "ARTICLE 2 KB, one at a time",
+        connections: ALL,
+        unit: "/s",
+        limit: LimitKind::Loopback,
+        take: small_one_at_a_time,
     },
     Measure {
         name: "ARTICLE 750 KB by Message-ID",
@@ -303,6 +297,11 @@ fn small_by_id(bench: &Bench<'_>, connections: usize) -> Result<Taken, String> {
 
 fn small_by_number(bench: &Bench<'_>, connections: usize) -> Result<Taken, String> {
     bench.reading(connections, 64, Some(READ_SMALL), &bench.small_numbers, 1.0)
+}
+
+/// As most newsreaders ask: the next command after the last answer.
+fn small_one_at_a_time(bench: &Bench<'_>, connections: usize) -> Result<Taken, String> {
+    bench.reading(connections, 1, None, &bench.small, 1.0)
 }
 
 fn large_by_id(bench: &Bench<'_>, connections: usize) -> Result<Taken, String> {

@@ -33,6 +33,20 @@ pub fn relayed(message_id: &str, newsgroups: &str, size: usize) -> Vec<u8> {
     with_body(header, size)
 }
 
+/// An endless run of relayed articles with their Message-IDs: `<run.0@…>`, `<run.1@…>`, ...
+pub fn run_of(
+    run: &str,
+    newsgroups: &str,
+    size: usize,
+) -> impl Iterator<Item = (String, Vec<u8>)> + Send + 'static {
+    let (run, newsgroups) = (run.to_owned(), newsgroups.to_owned());
+    (0..).map(move |number| {
+        let id = message_id(&run, number);
+        let article = relayed(&id, &newsgroups, size);
+        (id, article)
+    })
+}
+
 /// An article as a newsreader posts it. Without `message_id` the site makes one.
 pub fn posted(message_id: Option<&str>, newsgroups: &str, size: usize) -> Vec<u8> {
     let mut header = format!(
@@ -58,4 +72,57 @@ fn with_body(header: String, size: usize) -> Vec<u8> {
     }
     article.extend_from_slice(b".\r\n");
     article
+}
+
+/// The fields of a header (each with its folded lines) and the body, split at the empty line; line
+/// ends become LF. Path and Xref, which every site makes its own, are left out.
+pub fn what_travels(article: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let unix: Vec<u8> = without_cr(article);
+    let split = memchr::memmem::find(&unix, b"\n\n").map_or(unix.len(), |at| at + 1);
+    let (header, body) = unix.split_at(split);
+    let mut fields: Vec<Vec<u8>> = Vec::new();
+    for line in header.split_inclusive(|octet| *octet == b'\n') {
+        match fields.last_mut() {
+            Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => {
+                field.extend_from_slice(line);
+            }
+            _ => fields.push(line.to_vec()),
+        }
+    }
+    fields.retain(|field| {
+        let name = field.split(|octet| *octet == b':').next().unwrap_or_default();
+        !name.eq_ignore_ascii_case(b"Path") && !name.eq_ignore_ascii_case(b"Xref")
+    });
+    (fields, body.to_vec())
+}
+
+/// CRLF to LF.
+fn without_cr(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    for (at, octet) in bytes.iter().enumerate() {
+        if !(*octet == b'\r' && bytes.get(at + 1) == Some(&b'\n')) {
+            out.push(*octet);
+        }
+    }
+    out
+}
+
+/// The content of a header field, as text; the field's folded lines included.
+pub fn field(article: &[u8], name: &str) -> Option<String> {
+    let prefix = format!("{}:", name.to_ascii_lowercase());
+    what_travels(article).0.iter().find_map(|field| {
+        let text = String::from_utf8_lossy(field).into_owned();
+        let is_it = text.to_ascii_lowercase().starts_with(&prefix);
+        is_it.then(|| text[prefix.len()..].trim().to_owned())
+    })
+}
+
+/// A line of Path of an article, for messages: the one field `what_travels` leaves out that tells
+/// the way an article took.
+pub fn path_of(article: &[u8]) -> String {
+    String::from_utf8_lossy(article)
+        .lines()
+        .find_map(|line| line.strip_prefix("Path: "))
+        .unwrap_or_default()
+        .to_owned()
 }

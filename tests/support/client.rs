@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 /// No answer for so long is a failure.
@@ -164,6 +165,71 @@ impl Client {
         bytes.extend_from_slice(article);
         self.send(&bytes)?;
         self.line()
+    }
+
+    /// Offers articles by pipelined TAKETHIS: a thread sends while this one hands every response
+    /// line to `answered`. Ends with the error when the connection does, so that what was
+    /// answered before is known.
+    pub fn offer_all(
+        &mut self,
+        articles: impl Iterator<Item = (String, Vec<u8>)> + Send + 'static,
+        count: usize,
+        mut answered: impl FnMut(&str),
+    ) -> io::Result<()> {
+        let mut writer = self.writer();
+        let sending = thread::spawn(move || {
+            for (message_id, article) in articles.take(count) {
+                let mut bytes = format!("TAKETHIS {message_id}\r\n").into_bytes();
+                bytes.extend_from_slice(&article);
+                writer.write_all(&bytes)?;
+            }
+            io::Result::Ok(())
+        });
+        let heard = (0..count).try_for_each(|_| self.line().map(|line| answered(&line)));
+        if heard.is_err() {
+            let _ = self.writer.shutdown(Shutdown::Both);
+        }
+        let sent = sending.join().unwrap_or_else(|_| Err(io::Error::other("the sender panicked")));
+        heard.and(sent)
+    }
+
+    /// Whether the server has each article: pipelined STAT. Those it does not have.
+    #[track_caller]
+    pub fn missing<'a>(&mut self, message_ids: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+        let message_ids: Vec<&String> = message_ids.into_iter().collect();
+        let mut missing = Vec::new();
+        for some in message_ids.chunks(200) {
+            let commands: String = some.iter().map(|id| format!("STAT {id}\r\n")).collect();
+            self.send(commands.as_bytes()).unwrap();
+            for id in some {
+                let answer = self.line().unwrap();
+                assert!(answer.starts_with("223") || answer.starts_with("430"), "STAT {id}: {answer}");
+                if answer.starts_with("430") {
+                    missing.push((*id).clone());
+                }
+            }
+        }
+        missing
+    }
+
+    /// The overview of a newsgroup from `first` on: article number and Message-ID of each row
+    /// (RFC 3977 s.8.3: the fifth field).
+    #[track_caller]
+    pub fn overview(&mut self, newsgroup: &str, first: u64) -> Vec<(u64, String)> {
+        self.group(newsgroup);
+        let answer = self.ask(&format!("OVER {first}-")).unwrap();
+        if answer.starts_with("423") || answer.starts_with("420") {
+            return Vec::new();
+        }
+        assert!(answer.starts_with("224"), "OVER {first}-: {answer}");
+        let rows = self.block().unwrap();
+        lossy(&rows)
+            .lines()
+            .map(|row| {
+                let fields: Vec<&str> = row.split('\t').collect();
+                (fields[0].parse().unwrap(), fields[4].to_owned())
+            })
+            .collect()
     }
 
     /// Posts one article in wire form, the lone dot included. The last response line.

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -37,6 +37,8 @@ pub struct InnSetup {
     pub identity: String,
     pub newsgroups: Vec<String>,
     pub feed_to: Vec<FeedTo>,
+    /// Where peers connect; any free port by default.
+    pub port: Option<u16>,
     /// Size of the CNFS buffer. Older articles are overwritten once it is full.
     pub spool_mib: u64,
 }
@@ -44,7 +46,7 @@ pub struct InnSetup {
 impl InnSetup {
     pub fn new(identity: &str, newsgroups: &[&str]) -> Self {
         let newsgroups = newsgroups.iter().map(|name| (*name).to_owned()).collect();
-        Self { identity: identity.to_owned(), newsgroups, feed_to: Vec::new(), spool_mib: 64 }
+        Self { identity: identity.to_owned(), newsgroups, feed_to: Vec::new(), port: None, spool_mib: 64 }
     }
 
     pub fn feeding(mut self, name: &str, identity: &str, port: u16) -> Self {
@@ -92,7 +94,7 @@ impl Inn {
         }
         let user = NewsUser::find()?;
         let dir = temp_dir();
-        let (port, reader_port) = (free_port(), free_port());
+        let (port, reader_port) = (setup.port.unwrap_or_else(free_port), free_port());
         let home = Home { root: dir.path().to_owned(), user };
         home.write(setup, port).map_err(|e| format!("INN's folder: {e}"))?;
         home.make_history()?;
@@ -207,7 +209,7 @@ impl Home {
         self.put(
             "etc/readers.conf",
             "auth all {\n hosts: \"127.0.0.1\"\n default: \"<localhost>\"\n}\n\
-             access all {\n users: \"<localhost>\"\n newsgroups: \"*\"\n access: RPA\n}\n",
+             access all {\n users: \"<localhost>\"\n newsgroups: \"*\"\n access: RPAN\n}\n",
         )?;
         self.put("etc/expire.ctl", "/remember/:11\n*:A:1:90:never\n")?;
         self.put("etc/control.ctl", "all:*:*:drop\n")?;
@@ -218,15 +220,18 @@ impl Home {
         self.put("etc/innfeed.conf", &innfeed_conf(setup))?;
         let mut active = String::new();
         let mut newsgroups = String::new();
+        let mut times = String::new();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let standard = ["control", "control.cancel", "junk"].into_iter();
         for name in standard.chain(setup.newsgroups.iter().map(String::as_str)) {
             let status = if name.starts_with("control") || name == "junk" { 'n' } else { 'y' };
             active.push_str(&format!("{name} 0000000000 0000000001 {status}\n"));
+            times.push_str(&format!("{name} {now} news\n"));
             newsgroups.push_str(&format!("{name}\tA newsgroup.\n"));
         }
         self.put("db/active", &active)?;
         self.put("db/newsgroups", &newsgroups)?;
-        self.put("db/active.times", "")?;
+        self.put("db/active.times", &times)?;
         self.put("db/history", "")?;
         self.give_to_user(&self.root)
     }

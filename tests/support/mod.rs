@@ -11,4 +11,5 @@ pub mod articles;
 pub mod client;
 pub mod inn;
 pub mod process;
+pub mod random;
 pub mod site;
