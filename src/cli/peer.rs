@@ -111,7 +111,11 @@ fn block(add: &Add) -> String {
         Some(value) => text.push_str(&format!("{key} = {value}\n")),
         None => text.push_str(&format!("# {key} = {default}\n")),
     };
-    line("identity", (!add.identity.is_empty()).then(|| list(&add.identity)), &list(&[add.name.clone()]));
+    line(
+        "identity",
+        (!add.identity.is_empty()).then(|| list(&add.identity)),
+        &list(std::slice::from_ref(&add.name)),
+    );
     line("address", add.address.as_deref().map(quoted), "\"HOST:PORT\"");
     line(
         "accept_from",

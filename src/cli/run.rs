@@ -56,10 +56,6 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let site = Site::load(file)?;
     log_to_stderr();
     raise_descriptor_limit();
-    if site.path.is_none() {
-        // Makes its newsgroups, if it is new.
-        site.open()?.close();
-    }
     runtime()?.block_on(serve(site))
 }
 
@@ -80,8 +76,11 @@ async fn serve(site: Site) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
-    let daemon = Daemon::start(site.config, site.path).await.map_err(|error| Failure::because(error.0))?;
-    say(Ready { identity, addresses: daemon.addresses(), control }.to_string())?;
+    let groups = site.groups();
+    let daemon =
+        Daemon::start(site.config, site.path, groups).await.map_err(|error| Failure::because(error.0))?;
+    let addresses = daemon.addresses().to_vec();
+    say(Ready { identity, addresses, control }.to_string())?;
     notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
@@ -91,9 +90,7 @@ async fn serve(site: Site) -> Result<(), Failure> {
         }
     }
     notify(&[NotifyState::Stopping]);
-    tracing::info!("stopping");
     daemon.stop().await;
-    tracing::info!("stopped");
     Ok(())
 }
 
@@ -102,9 +99,8 @@ async fn reload(daemon: &Daemon) {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(_) => notify(&[NotifyState::Reloading]),
     }
-    match daemon.reload().await {
-        Ok(()) => tracing::info!("the config is reloaded"),
-        Err(why) => tracing::error!("the config is not reloaded, the old one stays: {why}"),
+    if let Err(why) = daemon.reload().await {
+        tracing::error!("{why}");
     }
     notify(&[NotifyState::Ready]);
 }

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 /// The config file that is taken when none is named.
 const CONFIG: &str = "feedd.toml";
 
-/// The newsgroups of a site without a config file, and what they are for.
-const BUILT_IN_GROUPS: [(&str, &str); 2] =
-    [("local.general", "Talk among the users of this site"), ("local.test", "Try out posting here")];
+/// The newsgroups of a site without a config file.
+const BUILT_IN_GROUPS: [&str; 2] = ["local.general", "local.test"];
 
 /// A site by its config.
 pub(super) struct Site {
@@ -69,22 +68,19 @@ impl Site {
         Failure::because(format!("no site runs on {}", self.data().display()))
     }
 
-    /// Opens the store of the stopped site. A site that has never run has none yet, which only a site
-    /// of built-in defaults need not have heard of from `feedd init`.
+    /// Opens the store of the stopped site.
     pub(super) fn open(&self) -> Result<Store, Failure> {
         self.open_with(self.options())
     }
 
     /// As [`Site::open`], with options that began as [`Site::options`].
     pub(super) fn open_with(&self, options: Options) -> Result<Store, Failure> {
-        let store = Store::open(options).map_err(|error| store_failure(self.data(), &error))?;
-        if self.path.is_none() && store.groups().is_empty() && store.last_seq().0 == 0 {
-            for (name, description) in BUILT_IN_GROUPS {
-                create(&store, name, GroupStatus::Posting, description)
-                    .map_err(|error| store_failure(self.data(), &error))?;
-            }
-        }
-        Ok(store)
+        Store::open(options).map_err(|error| store_failure(self.data(), &error))
+    }
+
+    /// The newsgroups that are created when there is none at all.
+    pub(super) fn groups(&self) -> &'static [&'static str] {
+        if self.path.is_none() { &BUILT_IN_GROUPS } else { &[] }
     }
 
     pub(super) fn options(&self) -> Options {

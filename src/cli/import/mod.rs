@@ -107,15 +107,14 @@ fn connect(site: Site, arguments: &Arguments) -> Result<(UnixStream, Option<OwnS
     if let Some(granted) = ask()? {
         return Ok((granted.map_err(Failure::Because)?, None));
     }
-    if site.path.is_none() {
-        site.open()?.close();
-    }
+    let groups = site.groups();
     let mut config: Config = site.config;
     config.site.listen.clear();
     config.peers.clear();
     let runtime = run::runtime()?;
-    let daemon =
-        runtime.block_on(Daemon::start(config, site.path)).map_err(|error| Failure::because(error.0))?;
+    let daemon = runtime
+        .block_on(Daemon::start(config, site.path, groups))
+        .map_err(|error| Failure::because(error.0))?;
     match ask()? {
         Some(granted) => Ok((granted.map_err(Failure::Because)?, Some((runtime, daemon)))),
         None => Err(Failure::because("the site does not answer on its control socket")),
