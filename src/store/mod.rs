@@ -1,41 +1,84 @@
 //! The store: **spool** (article bytes, the truth) and **index** (everything looked up, derived).
-//! (interface first; the layout on disk is documented by its author here)
+//!
+//! # Contract
+//!
+//! - An article is *accepted* when its record is on disk and it is visible; [`Outcome::Accepted`] is
+//!   told after both. What was accepted survives any crash; what was not may or may not be there.
+//! - Seqs become visible in order, without holes while the log is undamaged. An article number
+//!   shows in [`Group::marks`] only when its row can be read, and is never given twice (RFC 3977
+//!   s.6), not even after a crash or a rebuild.
+//! - A Message-ID is accepted once: [`Store::reserve`] is the only way to [`Store::submit`].
+//! - Everything but the log is derived. The index (sled) that is lost, damaged or foreign is built
+//!   anew from the log and then answers the same.
+//! - Damage is contained: a damaged record is skipped, counted and reported; nothing of it is served.
+//! - No failure here is a verdict on an article: [`Outcome::Failed`] and every [`ReadError`] but
+//!   [`ReadError::Gone`] mean *later*.
+//!
+//! # Layout
+//!
+//! ```text
+//! DIR/lock                     held while a process has the store open
+//! DIR/secret                   16 octets: the key of the Message-ID hash
+//! DIR/spool/NNNNNNNNNN.seg     the log: see `segment` and `record`
+//! DIR/index/                   sled: see `index`
+//! ```
+//!
+//! # Threads and memory
+//!
+//! Callers hand articles to one *writer* thread (`writer`, `batch`): group commit, one `fdatasync` a
+//! batch. What it makes visible is in memory: history (all of it, `history`), open overview blocks
+//! and full ones on their way (`groups`, `block`), recent log entries (`log`). One *index* thread
+//! (`shared`, `behind`) writes blocks to sled behind it and now and then a checkpoint; at start the
+//! log is replayed from there (`replay`). Reads take what memory has; with [`Wait::No`] they never
+//! wait for a disk.
 //!
 //! Nothing of sled, files or locks leaks through this face. It is synchronous; calls that may wait
 //! for a disk say so.
 
+mod batch;
+mod behind;
+mod block;
+mod cache;
+mod disk;
+mod groups;
+mod history;
+mod index;
+mod log;
+mod peers;
+mod read;
+mod record;
+mod replay;
+mod segment;
+mod shared;
+mod types;
+mod verify;
+mod writer;
+
+pub use disk::{Disk, RealDisk};
+pub use groups::Group;
+pub use history::Reservation;
+pub use types::{
+    GroupStatus, Known, Location, LogEntry, Marks, NewArticle, Options, Outcome, PeerState, ReadError, Seq,
+    Settle, Stats, StoreError, Stored, VerifyReport, Wait,
+};
+
 use crate::article::{MessageId, NewsgroupName};
 use crate::clock::Timestamp;
-use bytes::Bytes;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use shared::Shared;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LockResult, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use writer::{Act, Job, Queue, Submitted, Writer};
 
-/// The global sequence number of a record of the log; 0 is before the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Seq(pub u64);
+/// Octets of a segment at most: a location has 32 bits for its offset in units of 8.
+const SEGMENT_OCTETS_MAX: u64 = 16 << 30;
 
-/// Where a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Location {
-    /// Number of the segment.
-    pub segment: u32,
-    /// Octets from the segment's start.
-    pub offset: u64,
-}
-
-/// How to open a store.
-#[derive(Clone)]
-pub struct Options {
-    /// The folder that holds everything (`spool/`, `index/`, `lock`).
-    pub dir: PathBuf,
-    /// The name in Xref: this site's path identity.
-    pub identity: String,
-    /// Called with the highest visible seq after each batch, from the writer's thread; must be quick.
-    pub on_commit: Arc<dyn Fn(Seq) + Send + Sync>,
-    /// Called while the log is replayed or the index rebuilt: octets done, octets in all.
-    pub on_replay: Arc<dyn Fn(u64, u64) + Send + Sync>,
-    /// Octets after which a segment is sealed and the next one begun.
-    pub segment_bytes: u64,
+/// What a lock guards, also when a thread died holding it: every change made under our locks is
+/// complete before anything can panic.
+fn held<G>(lock: LockResult<G>) -> G {
+    lock.unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The store of one site. Cheap to clone; the last clone's [`Store::close`] or drop ends its threads.
@@ -44,286 +87,134 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
-struct Inner {}
-
-/// An article ready to be kept: everything is decided but its seq and its numbers.
-pub struct NewArticle {
-    /// Its Message-ID; must be reserved by [`Store::reserve`].
-    pub id: MessageId,
-    /// The header section as it shall be stored and served, without Xref and without the empty line;
-    /// ends in CRLF. The store appends the Xref line.
-    pub head: Bytes,
-    /// From the empty line (its CRLF) to the terminator `.CRLF` inclusive.
-    pub body: Bytes,
-    /// Overview: Subject to References, as [`crate::article::overview::row`] makes it.
-    pub row: Vec<u8>,
-    /// `:lines`.
-    pub lines: u64,
-    /// Octets that dot-stuffing added: `:bytes` leaves them out.
-    pub stuffed: u64,
-    /// The newsgroups to file it in (they exist), in the order of Newsgroups.
-    pub groups: Vec<Arc<Group>>,
-    /// All names in Newsgroups: what feeds match.
-    pub newsgroups: String,
-    /// The new value of Path: what feeds look in for the peer's identity.
-    pub path: Vec<u8>,
-    /// The article's own date: Injection-Date, else Date.
-    pub date: Timestamp,
-    /// When it came.
-    pub arrived: Timestamp,
-    /// The peer it came from; empty for an article injected here.
-    pub source: String,
+struct Inner {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    running: Mutex<Option<Running>>,
 }
 
-/// What became of a submitted article.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is on disk and visible.
-    Accepted(Seq),
-    /// Its Message-ID is remembered already.
-    Duplicate,
-    /// The store cannot keep it now (disk full, stopping, ...): defer.
-    Failed(String),
+/// What ends with [`Store::close`].
+struct Running {
+    writer: JoinHandle<()>,
+    index: JoinHandle<()>,
+    lock: File,
 }
 
-/// Who waits for outcomes: one per connection. Called from the writer's thread, in the order of
-/// submission; must be quick and must not call the store.
-pub trait Settle: Send + Sync {
-    /// The article submitted with `tag` has its outcome.
-    fn settle(&self, tag: u64, outcome: Outcome);
-    /// Everything this batch settles for this waiter has been told: wake it once.
-    fn wake(&self);
-}
-
-/// What is known of a Message-ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// Nothing.
-    No,
-    /// It is being received or waits for its commit.
-    Pending,
-    /// It is remembered (and perhaps still stored).
-    Yes,
-}
-
-/// A held Message-ID: nobody else may bring the article while it lives. Dropping it frees the id
-/// again, unless the article was submitted.
-pub struct Reservation {
-    _private: (),
-}
-
-/// A newsgroup's status (RFC 3977 s.7.6.3; RFC 6048 s.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupStatus {
-    /// `y`: posting is allowed.
-    Posting,
-    /// `n`: no local posting.
-    NoPosting,
-    /// `m`: moderated.
-    Moderated,
-}
-
-/// A newsgroup of this site.
-pub struct Group {
-    _private: (),
-}
-
-/// A newsgroup's water marks and count, taken in one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marks {
-    /// Reported low water mark: `high + 1` when empty and numbers were given; 1 for a new one.
-    pub low: u64,
-    /// Reported high water mark: `low - 1` when empty.
-    pub high: u64,
-    /// The true count of articles.
-    pub count: u64,
-}
-
-impl Group {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-    /// Its status now.
-    pub fn status(&self) -> GroupStatus {
-        todo!()
-    }
-    /// Its description (LIST NEWSGROUPS); may be empty.
-    pub fn description(&self) -> String {
-        todo!()
-    }
-    /// When it was created, and by whom.
-    pub fn created(&self) -> (Timestamp, String) {
-        todo!()
-    }
-    /// Its marks.
-    pub fn marks(&self) -> Marks {
-        todo!()
+impl Inner {
+    fn close(&self) {
+        let Some(Running { writer, index, lock }) = held(self.running.lock()).take() else { return };
+        self.queue.close();
+        join(writer);
+        self.shared.behind.stop();
+        join(index);
+        *held(self.shared.index.write()) = None;
+        drop(lock);
     }
 }
 
-/// A stored article found by a read: enough to serve any part of it.
-pub struct Stored {
-    /// Its Message-ID.
-    pub id: MessageId,
-    /// Octets of the header section without the empty line.
-    pub head_len: usize,
-    /// Octets in all, wire form, terminator included.
-    pub len: usize,
-    /// The beginning of the article: all of it when it is small (`text.len() == len`).
-    pub text: Bytes,
-    /// The segment's file and where in it the article begins: for what is not in `text`.
-    pub file: Arc<std::fs::File>,
-    /// Octets from the file's start.
-    pub offset: u64,
-}
-
-/// Why a read gives nothing. None of these is a verdict on the article.
-#[derive(Debug)]
-pub enum ReadError {
-    /// It would wait for the disk: call again where waiting is allowed ([`Wait::Disk`]).
-    WouldBlock,
-    /// The article has gone (expired, cancelled) since it was located.
-    Gone,
-    /// The record is damaged.
-    Corrupt(String),
-    /// The disk failed.
-    Io(std::io::Error),
-}
-
-/// May a read wait for the disk?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// No: [`ReadError::WouldBlock`] unless the bytes are in memory.
-    No,
-    /// Yes: only on a thread that may block.
-    Disk,
-}
-
-/// One record of the log as feeds, NEWNEWS and audits see it.
-#[derive(Clone, Debug)]
-pub struct LogEntry {
-    /// Its place in the order of arrival.
-    pub seq: Seq,
-    /// Where the article is.
-    pub location: Location,
-    /// Its Message-ID.
-    pub id: MessageId,
-    /// The names in its Newsgroups, comma-separated.
-    pub newsgroups: String,
-    /// The local newsgroups and the numbers given there: `group:number` separated by blanks, as in Xref.
-    pub numbers: String,
-    /// Its Path as stored (own identity first).
-    pub path: Vec<u8>,
-    /// The peer it came from; empty for one injected here.
-    pub source: String,
-    /// Octets, wire form.
-    pub len: usize,
-    /// Its own date.
-    pub date: Timestamp,
-    /// When it came.
-    pub arrived: Timestamp,
-}
-
-/// A peer's place in the log: everything up to `cursor` is settled but for `deferred`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerState {
-    /// The highest seq up to which all is settled (or stands in `deferred`).
-    pub cursor: Seq,
-    /// What the peer deferred: seq and the Unix second before which it is not offered again.
-    pub deferred: Vec<(Seq, i64)>,
-}
-
-/// Figures for `feedd status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[allow(missing_docs)]
-pub struct Stats {
-    pub seq: u64,
-    pub articles: u64,
-    pub newsgroups: u64,
-    pub history: u64,
-    pub segments: u64,
-    pub spool_bytes: u64,
-    pub index_bytes: u64,
-    /// Records the index thread has not written to sled yet.
-    pub index_behind: u64,
-    pub damaged: u64,
-    /// Empty while the store takes articles; else why not.
-    pub refusing: String,
-}
-
-/// Why a store does not open or an act does not succeed.
-#[derive(Debug)]
-pub enum StoreError {
-    /// Another process has it open.
-    Locked,
-    /// The disk failed; what and where.
-    Io(PathBuf, std::io::Error),
-    /// The files are not what they should be; what and where.
-    Corrupt(String),
-    /// The store stopped taking writes; why.
-    Unavailable(String),
-    /// The act makes no sense (creating a newsgroup that exists, ...).
-    Refused(String),
-}
-
-/// What [`Store::verify`] found.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-#[allow(missing_docs)]
-pub struct VerifyReport {
-    pub records: u64,
-    pub articles: u64,
-    pub bytes: u64,
-    /// One line for each thing found wrong.
-    pub damage: Vec<String>,
-}
-
-impl Options {
-    /// The defaults for a store in `dir`.
-    pub fn new(dir: &Path, identity: &str) -> Self {
-        Self {
-            dir: dir.to_path_buf(),
-            identity: identity.to_owned(),
-            on_commit: Arc::new(|_| {}),
-            on_replay: Arc::new(|_, _| {}),
-            segment_bytes: 1 << 30,
-        }
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
-#[allow(unused_variables, missing_docs, clippy::todo)]
+/// Waits for a thread's end, unless it is this one (a waiter may hold the last clone of the store).
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+        tracing::error!("a thread of the store panicked");
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).map_err(|error| StoreError::Unavailable(format!("no thread {name}: {error}")))
+}
+
 impl Store {
     /// Opens or creates the store: takes the lock, opens sled (rebuilding it when it is lost, corrupt
     /// or foreign), replays the log behind the checkpoint, cuts a torn tail.
     pub fn open(options: Options) -> Result<Store, StoreError> {
-        todo!()
+        let lock = replay::lock(&options.dir)?;
+        let (shared, checkpoint) = replay::load(&options)?;
+        let shared = Arc::new(shared);
+        // From here on the index thread runs, so that a long replay does not fill the memory.
+        let index = spawn("index", {
+            let shared = shared.clone();
+            move || shared::run_index(&shared)
+        })?;
+        let queue = Arc::new(Queue::default());
+        let started = replay::replay(&shared, checkpoint, &options).and_then(|end| {
+            let writer = Writer {
+                shared: shared.clone(),
+                queue: queue.clone(),
+                end,
+                segment_bytes: options.segment_bytes.clamp(segment::SEGMENT_HEADER, SEGMENT_OCTETS_MAX),
+                on_commit: options.on_commit.clone(),
+                broken: None,
+            };
+            spawn("writer", move || writer.run())
+        });
+        match started {
+            Ok(writer) => {
+                let running = Mutex::new(Some(Running { writer, index, lock }));
+                Ok(Store { inner: Arc::new(Inner { shared, queue, running }) })
+            }
+            Err(error) => {
+                shared.behind.stop();
+                join(index);
+                Err(error)
+            }
+        }
     }
 
-    /// Removes the index folder: the next [`Store::open`] makes it anew from the log.
+    /// Removes the index folder: the next [`Store::open`] makes it anew from the log. The store must
+    /// not be open.
     pub fn discard_index(dir: &Path) -> Result<(), StoreError> {
-        todo!()
+        let lock = replay::lock(dir)?;
+        let index = dir.join("index");
+        match std::fs::remove_dir_all(&index) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::Io(index, error)),
+            _ => {
+                drop(lock);
+                Ok(())
+            }
+        }
     }
 
-    /// Drains the writer, checkpoints, ends the threads. Idempotent; later submissions fail.
+    /// Drains the writer, checkpoints, ends the threads. Idempotent; later submissions fail, and what
+    /// is not in memory cannot be read any more.
     pub fn close(&self) {
-        todo!()
+        self.inner.close();
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
     }
 
     // -- history --
+
+    /// What is known of the id. Memory only.
     pub fn known(&self, id: &MessageId) -> Known {
-        todo!()
+        self.shared().history.known(id)
     }
-    /// Takes hold of an id, unless it is known or held.
+
+    /// Takes hold of an id, unless it is known or held. Memory only.
     pub fn reserve(&self, id: &MessageId) -> Result<Reservation, Known> {
-        todo!()
+        Reservation::take(&self.shared().history, id)
     }
 
     // -- writing --
+
     /// Hands an article to the writer; `waiter.settle(tag, ..)` tells the outcome once it is durable.
     /// Never waits for the disk.
     pub fn submit(&self, article: NewArticle, held: Reservation, waiter: &Arc<dyn Settle>, tag: u64) {
-        todo!()
+        let body_crc = crc32fast::hash(&article.body);
+        let submitted = Submitted { article, held, body_crc, waiter: waiter.clone(), tag };
+        if let Err(job) = self.inner.queue.push(Job::Article(submitted)) {
+            writer::fail(*job);
+        }
     }
+
     /// Creates or changes a newsgroup, durably. Waits for the disk.
     pub fn set_group(
         &self,
@@ -332,25 +223,45 @@ impl Store {
         description: &str,
         creator: &str,
     ) -> Result<(), StoreError> {
-        todo!()
+        self.act(Act::Set {
+            name: name.as_str().to_owned(),
+            status,
+            description: description.to_owned(),
+            creator: creator.to_owned(),
+        })
     }
+
     /// Removes a newsgroup, durably: it is not listed or filed into any more. Waits for the disk.
     pub fn remove_group(&self, name: &NewsgroupName) -> Result<(), StoreError> {
-        todo!()
+        self.act(Act::Remove { name: name.as_str().to_owned() })
+    }
+
+    fn act(&self, act: Act) -> Result<(), StoreError> {
+        let (reply, done) = mpsc::channel();
+        if let Err(job) = self.inner.queue.push(Job::Act(act, reply)) {
+            writer::fail(*job);
+        }
+        done.recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
     }
 
     // -- reading --
+
+    /// The newsgroup of this name.
     pub fn group(&self, name: &str) -> Option<Arc<Group>> {
-        todo!()
+        self.shared().groups.named(name)
     }
+
     /// All newsgroups, by name.
     pub fn groups(&self) -> Arc<Vec<Arc<Group>>> {
-        todo!()
+        self.shared().groups.list()
     }
-    /// Memory only.
+
+    /// Where the article with this id is. Memory only.
     pub fn locate(&self, id: &MessageId) -> Option<Location> {
-        todo!()
+        let history = &self.shared().history;
+        history.locate(history.fingerprint(id))
     }
+
     /// The article with this number. `Ok(None)`: there is none.
     pub fn locate_number(
         &self,
@@ -358,8 +269,9 @@ impl Store {
         number: u64,
         wait: Wait,
     ) -> Result<Option<Location>, ReadError> {
-        todo!()
+        self.shared().locate_number(group, number, wait)
     }
+
     /// The nearest article number above (`up`) or below `number` that exists, for NEXT and LAST.
     pub fn neighbour(
         &self,
@@ -368,10 +280,13 @@ impl Store {
         up: bool,
         wait: Wait,
     ) -> Result<Option<u64>, ReadError> {
-        todo!()
+        self.shared().neighbour(group, number, up, wait)
     }
-    /// Reads an article's beginning, all of it when it is at most `whole` octets. With `expect`, a
-    /// record of another Message-ID is [`ReadError::Gone`] (a colliding fingerprint).
+
+    /// Reads an article's beginning: all of it when it is at most `whole` octets, in any case its
+    /// header section. With `expect`, a record of another Message-ID is [`ReadError::Gone`] (a
+    /// colliding fingerprint). What is returned has been checked: the header section always, the
+    /// body when all of it is.
     pub fn read(
         &self,
         location: Location,
@@ -379,11 +294,13 @@ impl Store {
         whole: usize,
         wait: Wait,
     ) -> Result<Stored, ReadError> {
-        todo!()
+        self.shared().read(location, expect, whole, wait)
     }
+
     /// Calls `row(number, location, row)` for each article of `low..=high` in order until it returns
-    /// false; the row is without its number and ends before CRLF. Returns the number to go on from,
-    /// none at the end.
+    /// false (that row counts as taken); the row is without its number and ends before CRLF. Returns
+    /// the number to go on from, none at the end. When rows were passed before something failed, the
+    /// error comes from the next call.
     pub fn over(
         &self,
         group: &Group,
@@ -392,43 +309,66 @@ impl Store {
         wait: Wait,
         row: &mut dyn FnMut(u64, Location, &[u8]) -> bool,
     ) -> Result<Option<u64>, ReadError> {
-        todo!()
+        self.shared().over(group, low, high, wait, row)
     }
-    /// The overview row of one article by Message-ID, built from its record.
+
+    /// The overview row of one article by Message-ID, from its record.
     pub fn row(&self, id: &MessageId, wait: Wait) -> Result<Option<Vec<u8>>, ReadError> {
-        todo!()
+        self.shared().row(id, wait)
     }
+
     /// Up to `max` articles behind `after` in order, and the seq to go on from (which may be higher
     /// than the last entry's: other records are skipped). Recent ones come from memory; older ones
     /// wait for the disk.
     pub fn log(&self, after: Seq, max: usize, wait: Wait) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
-        todo!()
+        self.shared().log.read(&self.shared().spool, after, max, wait)
     }
-    /// The last seq that arrived before `at` (for NEWNEWS).
+
+    /// The last seq before the first article that arrived at or after `at` (for NEWNEWS). May wait
+    /// for the disk.
     pub fn seq_before(&self, at: Timestamp) -> Seq {
-        todo!()
+        self.shared().log.seq_before(&self.shared().spool, at)
     }
+
     /// The highest visible seq.
     pub fn last_seq(&self) -> Seq {
-        todo!()
+        self.shared().log.last()
     }
 
     // -- peers --
+
+    /// Where the peer stands; none when it was never saved.
     pub fn peer_state(&self, peer: &str) -> Option<PeerState> {
-        todo!()
+        self.shared().peers.state(peer)
     }
+
     /// Keeps a peer's state: at once in memory, with the next checkpoint (at most a minute later, or at
     /// close) in the index and in the log.
     pub fn save_peer(&self, peer: &str, state: PeerState) {
-        todo!()
+        self.shared().peers.save(peer, state);
     }
 
     // -- the operator --
+
+    /// Figures of this moment. Asks the file system for lengths.
     pub fn stats(&self) -> Stats {
-        todo!()
+        let shared = self.shared();
+        Stats {
+            seq: shared.log.last().0,
+            articles: shared.articles.load(Ordering::Relaxed),
+            newsgroups: shared.groups.list().len() as u64,
+            history: shared.history.len() as u64,
+            segments: shared.spool.segments().len() as u64,
+            spool_bytes: shared.spool.octets(),
+            index_bytes: shared.index().map_or(0, |index| index.octets()),
+            index_behind: shared.behind.records(),
+            damaged: shared.damaged.load(Ordering::Relaxed),
+            refusing: held(shared.refusing.lock()).clone(),
+        }
     }
+
     /// Checks every record's checksums and that the index agrees with the log. Waits for the disk.
     pub fn verify(&self, progress: &dyn Fn(u64, u64)) -> Result<VerifyReport, StoreError> {
-        todo!()
+        verify::verify(self.shared(), progress)
     }
 }

@@ -1,0 +1,89 @@
+//! Where each peer stands in the log. The states are in memory; the writer puts those that changed
+//! into the log now and then, the index thread into the index at each checkpoint.
+
+use super::held;
+use super::types::{PeerState, Seq};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// The text of a [`super::record::Kind::Peer`] record and of the index's row.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    peer: String,
+    cursor: u64,
+    deferred: Vec<(u64, i64)>,
+}
+
+#[derive(Default)]
+struct Entry {
+    state: PeerState,
+    /// Changed since it was last written to the log.
+    log_owes: bool,
+    /// Changed since it was last written to the index.
+    index_owes: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Peers {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+/// The text of a state.
+fn text(peer: &str, state: &PeerState) -> Vec<u8> {
+    let deferred = state.deferred.iter().map(|(seq, at)| (seq.0, *at)).collect();
+    let text = Text { peer: peer.to_owned(), cursor: state.cursor.0, deferred };
+    serde_json::to_vec(&text).unwrap_or_default()
+}
+
+impl Peers {
+    pub fn state(&self, peer: &str) -> Option<PeerState> {
+        held(self.entries.lock()).get(peer).map(|entry| entry.state.clone())
+    }
+
+    pub fn save(&self, peer: &str, state: PeerState) {
+        let mut entries = held(self.entries.lock());
+        let changed = entries.get(peer).is_none_or(|entry| entry.state != state);
+        if changed {
+            entries.insert(peer.to_owned(), Entry { state, log_owes: true, index_owes: true });
+        }
+    }
+
+    /// Takes over a state from a text of the index or (`from_log`) of the log; false when it is none.
+    pub fn load(&self, text: &[u8], from_log: bool) -> bool {
+        let Ok(text) = serde_json::from_slice::<Text>(text) else { return false };
+        let deferred = text.deferred.into_iter().map(|(seq, at)| (Seq(seq), at)).collect();
+        let state = PeerState { cursor: Seq(text.cursor), deferred };
+        let entry = Entry { state, log_owes: false, index_owes: from_log };
+        held(self.entries.lock()).insert(text.peer, entry);
+        true
+    }
+
+    /// The texts that the log lacks; they count as written.
+    pub fn owed_to_log(&self) -> Vec<Vec<u8>> {
+        let mut entries = held(self.entries.lock());
+        let owed = entries.iter_mut().filter(|(_, entry)| entry.log_owes);
+        let write = |(peer, entry): (&String, &mut Entry)| {
+            entry.log_owes = false;
+            text(peer, &entry.state)
+        };
+        owed.map(write).collect()
+    }
+
+    /// The log could not be written: it lacks them still.
+    pub fn log_failed(&self) {
+        held(self.entries.lock()).values_mut().for_each(|entry| entry.log_owes = true);
+    }
+
+    /// Peers and texts that the index lacks; they count as written.
+    pub fn owed_to_index(&self) -> Vec<(String, Vec<u8>)> {
+        let mut entries = held(self.entries.lock());
+        let owed = entries.iter_mut().filter(|(_, entry)| entry.index_owes);
+        let write = |(peer, entry): (&String, &mut Entry)| {
+            entry.index_owes = false;
+            (peer.clone(), text(peer, &entry.state))
+        };
+        owed.map(write).collect()
+    }
+}
