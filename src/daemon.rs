@@ -1,36 +1,369 @@
-//! The house: a running site. Wiring, signals, reload, ordered shutdown.
+//! The house: a running site. Wiring, reload, ordered shutdown.
+//!
+//! Shutdown goes against the stream: listeners first, then the connections' owed replies, then the
+//! feeds' outstanding offers, then the store. Each has a deadline; what misses it is offered again
+//! after the next start, because nothing was acknowledged that is not on disk.
 
-use crate::config::Config;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use crate::access;
+use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
+use crate::article::NewsgroupName;
+use crate::config::{Config, Mistake, Peer, Source};
+use crate::feed::Feeds;
+use crate::intake::{Intake, Origin};
+use crate::net::{self, Admitted, Service, Transport};
+use crate::session::Rights;
+use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// A running site.
-pub struct Daemon {}
+/// How long connections may take to give the replies they owe.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long feeds wait for the replies to what they have offered.
+const FEEDS_MAX: Duration = Duration::from_secs(5);
+/// How often the addresses of host names in `accept_from` are looked up anew.
+const LOOKUP_EVERY: Duration = Duration::from_secs(300);
+
+/// A running site. Clones are the same site.
+#[derive(Clone)]
+pub struct Daemon {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config_path: Option<PathBuf>,
+    config: Mutex<Arc<Config>>,
+    /// What admission needs, swapped as a whole.
+    admission: RwLock<Arc<Admission>>,
+    store: Store,
+    service: Arc<Service>,
+    feeds: Feeds,
+    addresses: Vec<SocketAddr>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    started: Instant,
+}
+
+/// Who is who.
+struct Admission {
+    config: Arc<Config>,
+    peers: Vec<Arc<Peer>>,
+    /// The addresses of the host names in `accept_from`.
+    hosts: HashMap<String, Vec<IpAddr>>,
+}
 
 /// Why a site does not start; one line for the operator.
 #[derive(Debug)]
 pub struct StartError(pub String);
 
-#[allow(unused_variables, clippy::todo, clippy::unused_async)]
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Daemon {
     /// Opens the store, listens, starts feeds and the control socket. `config_path` is what a reload
-    /// reads again.
-    pub async fn start(config: Config, config_path: Option<PathBuf>) -> Result<Self, StartError> {
-        todo!()
+    /// reads again. With no newsgroup at all and no config file, `groups` are created.
+    pub async fn start(
+        config: Config,
+        config_path: Option<PathBuf>,
+        groups: &[&str],
+    ) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let site = Arc::new(config.site.clone());
+        let (grown, tip) = watch::channel(Seq::default());
+        let store = open_store(&config, grown).await?;
+        create_groups(&store, groups).await?;
+        // Listening comes behind the replay: who connects is served.
+        let mut listeners = Vec::new();
+        for &address in &site.listen {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))?;
+            listeners.push(listener);
+        }
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let control = admin::bind(&site.data)
+            .and_then(tokio::net::UnixListener::from_std)
+            .map_err(|error| StartError(format!("cannot open the control socket: {error}")))?;
+        let stop = CancellationToken::new();
+        let intake = Intake::new(store.clone(), site.clone());
+        let service = Arc::new(Service::new(
+            store.clone(),
+            intake,
+            site.identity.to_string(),
+            site.limits.clone(),
+            stop.clone(),
+        ));
+        let admission = Admission::new(config.clone(), HashMap::new());
+        let feeds = Feeds::start(store.clone(), &admission.peers, tip);
+        let inner = Arc::new(Inner {
+            config_path,
+            config: Mutex::new(config),
+            admission: RwLock::new(Arc::new(admission)),
+            store,
+            service,
+            feeds,
+            addresses,
+            tasks: TaskTracker::new(),
+            stop: stop.clone(),
+            started: Instant::now(),
+        });
+        inner.look_up().await;
+        let slots = Arc::new(Semaphore::new(site.limits.connections_max.min(Semaphore::MAX_PERMITS)));
+        for listener in listeners {
+            let admit = {
+                let inner = inner.clone();
+                move |from| inner.admit(from)
+            };
+            let (service, slots, tasks) = (inner.service.clone(), slots.clone(), inner.tasks.clone());
+            inner.tasks.spawn(net::listen(listener, service, slots, tasks, admit));
+        }
+        inner.tasks.spawn({
+            let inner = inner.clone();
+            async move {
+                loop {
+                    tokio::select! {
+                        () = inner.stop.cancelled() => return,
+                        () = tokio::time::sleep(LOOKUP_EVERY) => inner.look_up().await,
+                    }
+                }
+            }
+        });
+        let daemon = Self { inner };
+        tokio::spawn(admin::server::serve(control, Arc::new(daemon.clone()), stop));
+        Ok(daemon)
     }
 
     /// The addresses it listens on.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        todo!()
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.inner.addresses
     }
 
-    /// Reads the config again and applies it, or keeps the old one and says why.
-    pub async fn reload(&self) -> Result<(), String> {
-        todo!()
+    /// Reads the config again and applies it, or keeps the old one and says why. What only a restart
+    /// can change is said, too.
+    pub async fn reload(&self) -> Result<String, String> {
+        let Some(path) = self.inner.config_path.clone() else {
+            return Err("the site runs without a config file: there is nothing to read again".to_owned());
+        };
+        let read = tokio::task::spawn_blocking(move || Config::read(&path))
+            .await
+            .map_err(|error| error.to_string())?;
+        let new = Arc::new(read.map_err(|mistakes| {
+            let lines: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
+            format!("the old config stays in force:\n{}", lines.join("\n"))
+        })?);
+        let old = self.config();
+        let mut done = "reloaded".to_owned();
+        if restart_needed(&old, &new) {
+            done.push_str("; a changed identity, listen, data, cutoff_days or [limits] needs a restart");
+        }
+        let admission = Admission::new(new.clone(), self.inner.admission().hosts.clone());
+        let peers = admission.peers.clone();
+        *self.inner.admission.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(admission);
+        *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        self.inner.look_up().await;
+        self.inner.feeds.reload(&peers).await;
+        tracing::info!("{done}");
+        Ok(done)
     }
 
     /// Stops: replies owed are given, cursors saved, the store closed.
-    pub async fn stop(self) {
-        todo!()
+    pub async fn stop(&self) {
+        let inner = &self.inner;
+        tracing::info!("stopping");
+        inner.stop.cancel();
+        inner.tasks.close();
+        if tokio::time::timeout(DRAIN_MAX, inner.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections did not take their replies in time");
+        }
+        inner.feeds.stop(FEEDS_MAX).await;
+        let store = inner.store.clone();
+        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+            tracing::error!("the store did not close cleanly; the next start replays the log");
+        }
+        tracing::info!("stopped");
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.inner.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn status(&self) -> SiteStatus {
+        let inner = &self.inner;
+        SiteStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            identity: inner.service.identity.clone(),
+            running: true,
+            addresses: inner.addresses.iter().map(SocketAddr::to_string).collect(),
+            uptime_s: inner.started.elapsed().as_secs(),
+            connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
+            store: inner.store.stats(),
+            feeds: inner.feeds.status(),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerRow> {
+        let feeds = self.inner.feeds.status();
+        let feed_of = |peer: &Peer| feeds.iter().find(|feed| feed.peer == peer.name).cloned();
+        self.config().peers.iter().map(|peer| PeerRow::new(peer, feed_of(peer))).collect()
+    }
+}
+
+impl admin::server::Control for Daemon {
+    async fn answer(&self, request: Request) -> Response {
+        match request {
+            Request::PeerList => Response::Peers(self.peers()),
+            Request::Status => Response::Status(Box::new(self.status())),
+            Request::Reload => match self.reload().await {
+                Ok(done) => Response::Done(done),
+                Err(why) => Response::Failed(why),
+            },
+            request => {
+                let store = self.inner.store.clone();
+                let answer = tokio::task::spawn_blocking(move || admin::from_store(&store, &request)).await;
+                match answer {
+                    Ok(Some(response)) => response,
+                    Ok(None) => Response::Failed("this is not a question for a running site".to_owned()),
+                    Err(error) => Response::Failed(error.to_string()),
+                }
+            }
+        }
+    }
+
+    async fn import(&self, stream: UnixStream, no_cutoff: bool, create_groups: bool) {
+        let admitted = Admitted {
+            rights: Rights { read: true, post: false, offer: true },
+            relay: Some(Origin::Import { no_cutoff, create_groups }),
+            poster: Origin::Poster { address: "localhost".to_owned() },
+            name: "import".to_owned(),
+        };
+        let serving = net::serve(Transport::Unix(stream), self.inner.service.clone(), admitted);
+        self.inner.tasks.track_future(serving).await;
+    }
+}
+
+impl Inner {
+    fn admission(&self) -> Arc<Admission> {
+        self.admission.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a connection from this address may do, and as whom.
+    fn admit(&self, from: SocketAddr) -> Admitted {
+        let admission = self.admission();
+        let address = from.ip().to_canonical();
+        let rights = access::rights(address, &admission.config.site, &admission.peers, &admission.hosts);
+        for peer in &rights.peers {
+            // It is up, so dial it now and not at the end of a pause.
+            self.feeds.nudge(&peer.name);
+        }
+        let text = address.to_string();
+        let name = match rights.peers.as_slice() {
+            [peer] => peer.name.clone(),
+            _ => text.clone(),
+        };
+        Admitted {
+            rights: Rights { read: rights.read, post: rights.post, offer: !rights.peers.is_empty() },
+            relay: (!rights.peers.is_empty())
+                .then(|| Origin::Peers { peers: rights.peers, address: text.clone() }),
+            poster: Origin::Poster { address: text },
+            name,
+        }
+    }
+
+    /// Looks up the host names that peers may come from. One that cannot be looked up now keeps the
+    /// addresses it had.
+    async fn look_up(&self) {
+        let admission = self.admission();
+        let names =
+            admission.peers.iter().flat_map(|peer| &peer.accept_from).filter_map(|source| match source {
+                Source::Host(name) => Some(name.clone()),
+                Source::Network(_) => None,
+            });
+        let mut hosts = HashMap::new();
+        for name in names {
+            let looked_up = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let looked_up = looked_up.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>());
+            match looked_up {
+                Ok(addresses) => {
+                    hosts.insert(name, addresses);
+                }
+                Err(error) => {
+                    tracing::warn!(host = name, %error, "cannot look up a peer's host");
+                    let old = admission.hosts.get(&name).cloned().unwrap_or_default();
+                    hosts.insert(name, old);
+                }
+            }
+        }
+        if hosts != admission.hosts {
+            let new = Admission { config: admission.config.clone(), peers: admission.peers.clone(), hosts };
+            *self.admission.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        }
+    }
+}
+
+impl Admission {
+    fn new(config: Arc<Config>, hosts: HashMap<String, Vec<IpAddr>>) -> Self {
+        let peers = config.peers.iter().cloned().map(Arc::new).collect();
+        Self { config, peers, hosts }
+    }
+}
+
+/// Is something changed that only a restart applies?
+fn restart_needed(old: &Config, new: &Config) -> bool {
+    let fixed = |config: &Config| {
+        let site = config.site.clone();
+        (site.identity, site.listen, site.data, site.cutoff_days, site.limits)
+    };
+    fixed(old) != fixed(new)
+}
+
+async fn open_store(config: &Config, grown: watch::Sender<Seq>) -> Result<Store, StartError> {
+    let site = &config.site;
+    let mut options = Options::new(&site.data, site.identity.as_str());
+    options.segment_bytes = site.limits.segment_bytes;
+    options.on_commit = Arc::new(move |seq| {
+        grown.send_replace(seq);
+    });
+    let data = site.data.clone();
+    tokio::task::spawn_blocking(move || Store::open(options))
+        .await
+        .map_err(|error| StartError(error.to_string()))?
+        .map_err(|error| StartError(explain(&data, &error)))
+}
+
+async fn create_groups(store: &Store, groups: &[&str]) -> Result<(), StartError> {
+    if !store.groups().is_empty() {
+        return Ok(());
+    }
+    for group in groups {
+        let name = NewsgroupName::try_from(*group).map_err(|bad| StartError(bad.0.to_owned()))?;
+        let store = store.clone();
+        tokio::task::spawn_blocking(move || store.set_group(&name, GroupStatus::Posting, "", "feedd"))
+            .await
+            .map_err(|error| StartError(error.to_string()))?
+            .map_err(|error| StartError(format!("cannot create newsgroup {group}: {error:?}")))?;
+    }
+    Ok(())
+}
+
+/// A store's error at the start as one line.
+fn explain(data: &Path, error: &StoreError) -> String {
+    let data = data.display();
+    match error {
+        StoreError::Locked => format!("{data} is in use: another feedd runs on it"),
+        StoreError::Io(path, error) => format!("{}: {error}", path.display()),
+        StoreError::Corrupt(what) => {
+            format!("the store in {data} is damaged: {what}; \"feedd verify\" tells more")
+        }
+        StoreError::Unavailable(why) | StoreError::Refused(why) => why.clone(),
     }
 }

@@ -24,6 +24,7 @@ pub mod access;
 pub mod admin;
 pub mod agent;
 pub mod article;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;

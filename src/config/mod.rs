@@ -1,48 +1,97 @@
 //! The operator's two files, `feedd.toml` (this site) and `peers.toml` (its peers): TOML in,
-//! checked immutable values out. Every mistake is told with file, line and cure.
+//! checked immutable values out.
+//!
+//! Every mistake is told with file, line and cure ([`Mistake`]), all of them at once: unknown keys,
+//! wrong types, what is out of range, contradictions, and subscription patterns that can never
+//! matter. What this room returns without mistakes is fit to run; nothing is checked again later.
+//! Every key has a default, which is a constant of this room or of [`crate::limits`];
+//! `config/feedd.toml` and `config/peers.toml` of the source tree show them all.
+
+mod document;
+mod network;
+mod patterns;
+mod peers;
+mod site;
+mod size;
+
+pub use network::{BadNetwork, Network, Source};
 
 use crate::article::PathIdentity;
+use crate::limits;
 use crate::wildmat::Wildmat;
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+
+/// The path identity of a site without a config file.
+pub const IDENTITY: &str = "feedd.localhost";
+/// Where a site listens by default: the unprivileged sibling of NNTP's port 119, on loopback.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1119);
+/// The data folder by default, beside `feedd.toml`.
+pub const DATA: &str = "data";
+/// The file of peers by default, beside `feedd.toml`.
+pub const PEERS: &str = "peers.toml";
+/// Octets after which a segment of the spool log is sealed, default: large enough that a busy site
+/// has few files, small enough that expiry can drop one.
+pub const SEGMENT_BYTES: u64 = 1 << 30;
+/// Connections opened to one peer at most, default: enough that one large article does not hold up
+/// the small ones behind it.
+pub const PEER_CONNECTIONS: usize = 4;
+/// Commands in flight on one connection to a peer, default: fills 100 ms of round-trip time at
+/// 2,500 articles a second and connection.
+pub const PEER_WINDOW: usize = 256;
+/// Seconds between two attempts to reach a peer at most, default: short, because a dial costs
+/// next to nothing and a peer that is back should not wait for its articles.
+pub const PEER_RETRY_MAX_S: u64 = 3;
+/// What is sent to and accepted from a peer by default: everything.
+pub const PEER_SUBSCRIPTION: &str = "*";
 
 /// `feedd.toml`, checked.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct Site {
     /// This site's name in Path and Xref.
     pub identity: PathIdentity,
+    /// Where it listens; port 0 means any free one.
     pub listen: Vec<SocketAddr>,
     /// The data folder, absolute or relative to the working folder (the file's own folder is prepended
     /// to a relative one on reading).
     pub data: PathBuf,
-    /// `peers.toml`.
+    /// `peers.toml`, resolved as `data` is.
     pub peers: PathBuf,
-    /// Who may read and post: networks. Default: loopback.
+    /// Who may read. Default: loopback.
     pub readers: Vec<Network>,
+    /// Who may post. Default: loopback.
     pub posters: Vec<Network>,
-    /// Days after which an article is too old to be accepted from a peer; none: no cutoff (the
-    /// default, because the history forgets nothing).
+    /// Days after which an article is too old to be accepted from a peer (RFC 5537 s.3.6 step 3);
+    /// none: no cutoff. That is the default, because the history forgets nothing: an old article
+    /// cannot come back, and what a peer brings after a month of silence is not lost.
     pub cutoff_days: Option<u32>,
+    /// `[limits]`.
     pub limits: Limits,
 }
 
 /// `[limits]` of `feedd.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Limits {
+    /// Octets of an article on the wire.
     pub article_bytes_max: usize,
+    /// Connections in total.
     pub connections_max: usize,
+    /// Octets of articles being received or waiting for their commit, in the whole site.
     pub in_flight_bytes_max: usize,
+    /// Seconds of silence before a connection is closed.
     pub idle_s: u64,
+    /// Newsgroups one article may name.
     pub crosspost_max: usize,
+    /// Octets after which a segment of the spool log is sealed.
     pub segment_bytes: u64,
 }
 
 /// A block of `peers.toml`, checked.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct Peer {
+    /// What the operator calls it: letters, digits, `.`, `-` and `_`.
     pub name: String,
     /// Its path identities; the first is the one expected in Path.
     pub identities: Vec<PathIdentity>,
@@ -62,59 +111,116 @@ pub struct Peer {
     pub retry_max_s: u64,
 }
 
-/// Where a peer may come from: a network, or a host whose addresses are looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Source {
-    Network(Network),
-    Host(String),
-}
-
-/// An address or a prefix: `192.0.2.1`, `2001:db8::/32`, or `loopback` (127.0.0.0/8 and ::1 both).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// The address; bits behind `prefix` are zero.
-    pub address: IpAddr,
-    /// How many leading bits count.
-    pub prefix: u8,
-}
-
-impl Network {
-    /// Is `address` inside? An IPv4-mapped IPv6 address counts as its IPv4 address.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let _ = address;
-        todo!()
-    }
-}
-
 /// Both files, checked together.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct Config {
+    /// `feedd.toml`.
     pub site: Site,
+    /// `peers.toml`, in the order of the file.
     pub peers: Vec<Peer>,
 }
 
 /// One mistake: `file:line: what is wrong; how to mend it`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Mistake {
+    /// The file as it was named.
     pub file: PathBuf,
     /// From 1.
     pub line: usize,
+    /// What is wrong.
     pub what: String,
+    /// How to mend it.
     pub cure: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}; {}", self.file.display(), self.line, self.what, self.cure)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            article_bytes_max: limits::ARTICLE_BYTES_MAX,
+            connections_max: limits::CONNECTIONS_MAX,
+            in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
+            idle_s: limits::IDLE_S,
+            crosspost_max: limits::CROSSPOST_MAX,
+            segment_bytes: SEGMENT_BYTES,
+        }
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        let Ok(identity) = PathIdentity::try_from(IDENTITY) else {
+            unreachable!("the default identity is one");
+        };
+        Self {
+            identity,
+            listen: vec![LISTEN],
+            data: DATA.into(),
+            peers: PEERS.into(),
+            readers: Network::LOOPBACK.to_vec(),
+            posters: Network::LOOPBACK.to_vec(),
+            cutoff_days: None,
+            limits: Limits::default(),
+        }
+    }
 }
 
 impl Config {
     /// The built-in defaults: loopback, `./data`, no peers.
     pub fn built_in() -> Self {
-        todo!()
+        Self { site: Site::default(), peers: Vec::new() }
     }
 
-    /// Reads and checks `feedd.toml` at `path` and the `peers.toml` it names; all mistakes at once.
+    /// Reads and checks `feedd.toml` at `path` and the `peers.toml` it names; all mistakes at once,
+    /// those of `feedd.toml` first. A site without a `peers.toml` has no peers.
     pub fn read(path: &Path) -> Result<Self, Vec<Mistake>> {
-        let _ = path;
-        todo!()
+        let text = read_text(path)?;
+        let (site, mut mistakes) = site::check(path, &text);
+        let peers = match Self::read_peers(&site) {
+            Ok(peers) => peers,
+            Err(more) => {
+                mistakes.extend(more);
+                Vec::new()
+            }
+        };
+        if mistakes.is_empty() { Ok(Self { site, peers }) } else { Err(mistakes) }
     }
+
+    fn read_peers(site: &Site) -> Result<Vec<Peer>, Vec<Mistake>> {
+        match std::fs::metadata(&site.peers) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            _ => Self::check_peers(site, &site.peers, &read_text(&site.peers)?),
+        }
+    }
+
+    /// Checks `text` as the `peers.toml` of `site`; `file` is what mistakes call it.
+    pub fn check_peers(site: &Site, file: &Path, text: &str) -> Result<Vec<Peer>, Vec<Mistake>> {
+        let (peers, mistakes) = peers::check(file, text, &site.identity);
+        if mistakes.is_empty() { Ok(peers) } else { Err(mistakes) }
+    }
+}
+
+/// The text of a config file.
+fn read_text(path: &Path) -> Result<String, Vec<Mistake>> {
+    let mistake = |line, what: String, cure: &str| {
+        vec![Mistake { file: path.to_path_buf(), line, what, cure: cure.to_owned() }]
+    };
+    let bytes = std::fs::read(path).map_err(|error| {
+        let cure = match error.kind() {
+            ErrorKind::NotFound => "name an existing file with -c, or make one with `feedd init`",
+            ErrorKind::PermissionDenied => "let the user that runs feedd read it",
+            _ => "name a readable file with -c",
+        };
+        mistake(1, format!("cannot be read: {error}"), cure)
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = memchr::memchr_iter(b'\n', good).count() + 1;
+        mistake(line, "not UTF-8".to_owned(), "save the file as UTF-8")
+    })
 }

@@ -2,12 +2,26 @@
 //! pulled and imported articles all end here.
 //!
 //! Intake is synchronous and never waits for the disk: what it accepts it hands to the store's
-//! writer, whose outcome reaches the connection through [`crate::store::Settle`].
+//! writer, whose outcome reaches the connection through [`crate::store::Settle`]. (The one exception
+//! is an import that creates newsgroups, see [`Origin::Import`].)
+//!
+//! - Duplicates are the history's business (RFC 5537 s.3.3): an id is reserved before its article is
+//!   looked at, so that of two connections that bring it only one gets through.
+//! - The verdict is an agent's ([`crate::agent`]); intake brings the facts and keeps its own failures
+//!   apart: they defer, they never reject.
+//! - The body is never copied: what is stored is a slice of what was received. The header section is
+//!   written once, with the new Path and without Xref.
+//! - What is rejected here is told to [`newslog`] here; what the writer decides is told by who settles.
 
-use crate::agent::{Cause, Reason};
-use crate::article::MessageId;
+pub mod newslog;
+
+use crate::agent::injecting::{self, Injected};
+use crate::agent::relaying::{self, Accepted};
+use crate::agent::{Cause, Policy, Posting, Reason, Verdict};
+use crate::article::{Head, MessageId, NewsgroupName, overview};
+use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Site};
-use crate::store::{Reservation, Settle, Store};
+use crate::store::{Group, GroupStatus, Known, NewArticle, Reservation, Settle, Store, StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -30,7 +44,8 @@ pub enum Origin {
     Import {
         /// Old articles are welcome.
         no_cutoff: bool,
-        /// Newsgroups that an article names are created.
+        /// Newsgroups that an article names are created. That waits for the disk: only for callers
+        /// that may block.
         create_groups: bool,
     },
 }
@@ -63,7 +78,23 @@ pub struct Intake {
     site: Arc<Site>,
 }
 
-#[allow(unused_variables, clippy::todo)]
+/// Room for a row of overview: most are shorter.
+const ROW_LEN: usize = 400;
+
+impl Origin {
+    /// What the newslog calls it.
+    fn name(&self) -> &str {
+        match self {
+            Self::Peers { peers, address } => match peers.as_slice() {
+                [peer] => &peer.name,
+                _ => address,
+            },
+            Self::Poster { address } => address,
+            Self::Import { .. } => "localhost",
+        }
+    }
+}
+
 impl Intake {
     /// An intake into `store` by the rules of `site`.
     pub fn new(store: Store, site: Arc<Site>) -> Self {
@@ -72,11 +103,24 @@ impl Intake {
 
     /// Is the article with this id wanted? For CHECK, drop the reservation at once.
     pub fn offer(&self, origin: &Origin, id: &MessageId) -> Offer {
-        todo!()
+        if let Origin::Poster { .. } = origin {
+            return Offer::Refused(NOT_A_PEER);
+        }
+        match self.store.reserve(id) {
+            Ok(reservation) => Offer::Wanted(reservation),
+            Err(Known::Yes) => {
+                newslog::refused(origin.name(), id, &Reason::Duplicate);
+                Offer::Refused(Reason::Duplicate)
+            }
+            Err(Known::Pending | Known::No) => Offer::Deferred(Cause::Pending),
+        }
     }
 
     /// Takes a relayed article: `article` is in wire form with its terminator. `held` is the
     /// reservation of an IHAVE; TAKETHIS has none. `id` is what the command said.
+    ///
+    /// TAKETHIS has no "later" (RFC 4644 s.2.5.2): on [`Cause::Pending`] the connection keeps the
+    /// article and calls again when the other transfer has ended, one way or the other.
     pub fn relay(
         &self,
         origin: &Origin,
@@ -86,11 +130,190 @@ impl Intake {
         waiter: &Arc<dyn Settle>,
         tag: u64,
     ) -> Received {
-        todo!()
+        let now = clock::now();
+        let code = if held.is_some() { 437 } else { 439 };
+        let held = match held.map_or_else(|| self.store.reserve(id), Ok) {
+            Ok(reservation) => reservation,
+            Err(Known::Yes) => return reject(origin, Some(id), code, now, Reason::Duplicate),
+            Err(Known::Pending | Known::No) => return Received::Deferred(Cause::Pending),
+        };
+        match self.judge_relayed(origin, id, &article, now) {
+            Verdict::Accept(new) => {
+                self.store.submit(new, held, waiter, tag);
+                Received::Queued(id.clone())
+            }
+            Verdict::Refuse(reason) => reject(origin, Some(id), code, now, reason),
+            Verdict::Defer(cause) => Received::Deferred(cause),
+        }
     }
 
     /// Injects a proto-article (RFC 5537 s.3.5).
     pub fn inject(&self, origin: &Origin, article: Bytes, waiter: &Arc<dyn Settle>, tag: u64) -> Received {
-        todo!()
+        let now = clock::now();
+        let poster = match origin {
+            Origin::Peers { address, .. } | Origin::Poster { address } => Some(address.as_str()),
+            Origin::Import { .. } => None,
+        };
+        let mut random = [0; injecting::RANDOM_LEN];
+        let fresh = match getrandom::fill(&mut random) {
+            Ok(()) => injecting::fresh_id(random, &self.site.identity),
+            Err(_) => None,
+        };
+        let Some(fresh) = fresh else { return Received::Deferred(Cause::NoMessageId) };
+        let policy = self.policy(now, self.site.cutoff_days);
+        let injected = match injecting::judge(&article, poster, fresh, &policy, |name| self.group(name)) {
+            Ok(injected) => injected,
+            Err(reason) => return reject(origin, None, 441, now, reason),
+        };
+        let held = match self.store.reserve(&injected.id) {
+            Ok(reservation) => reservation,
+            Err(Known::Yes) => return reject(origin, Some(&injected.id), 441, now, Reason::Duplicate),
+            Err(Known::Pending | Known::No) => return Received::Deferred(Cause::Pending),
+        };
+        match new_injected(injected, &article, now) {
+            Ok((id, new)) => {
+                self.store.submit(new, held, waiter, tag);
+                Received::Queued(id)
+            }
+            Err(reason) => reject(origin, None, 441, now, reason),
+        }
     }
+
+    /// The relaying agent's verdict, and what is to be stored if it is yes.
+    fn judge_relayed(
+        &self,
+        origin: &Origin,
+        id: &MessageId,
+        article: &Bytes,
+        now: Timestamp,
+    ) -> Verdict<NewArticle> {
+        let verdict = match origin {
+            Origin::Poster { .. } => Err(NOT_A_PEER),
+            Origin::Peers { peers, address } => {
+                let source = relaying::Source::Peers { peers, address };
+                let policy = self.policy(now, self.site.cutoff_days);
+                relaying::judge(article, id, source, &policy, |name| self.group(name))
+            }
+            Origin::Import { no_cutoff, create_groups } => {
+                let cutoff_days = self.site.cutoff_days.filter(|_| !no_cutoff);
+                let policy = self.policy(now, cutoff_days);
+                let mut trouble = None;
+                let verdict = relaying::judge(article, id, relaying::Source::Import, &policy, |name| {
+                    match self.group(name) {
+                        None if *create_groups && trouble.is_none() => {
+                            self.create_group(name).unwrap_or_else(|error| {
+                                trouble = Some(error);
+                                None
+                            })
+                        }
+                        found => found,
+                    }
+                });
+                if let Some(error) = trouble {
+                    return Verdict::Defer(Cause::Store(format!("{error:?}")));
+                }
+                verdict
+            }
+        };
+        match verdict {
+            Ok(accepted) => Verdict::Accept(new_relayed(id, accepted, article, now)),
+            Err(reason) => Verdict::Refuse(reason),
+        }
+    }
+
+    fn policy(&self, now: Timestamp, cutoff_days: Option<u32>) -> Policy<'_> {
+        Policy {
+            identity: &self.site.identity,
+            now,
+            cutoff_days,
+            article_bytes_max: self.site.limits.article_bytes_max,
+            crosspost_max: self.site.limits.crosspost_max,
+        }
+    }
+
+    /// A newsgroup of this site, and what it takes.
+    fn group(&self, name: &str) -> Option<(Arc<Group>, Posting)> {
+        let group = self.store.group(name)?;
+        let posting = match group.status() {
+            GroupStatus::Posting => Posting::Allowed,
+            GroupStatus::NoPosting => Posting::Forbidden,
+            GroupStatus::Moderated => Posting::Moderated,
+        };
+        Some((group, posting))
+    }
+
+    /// Creates a newsgroup that an imported article names. RFC 5537 s.3.7 forbids that to a serving
+    /// agent by itself; here the operator asked for it. Waits for the disk.
+    fn create_group(&self, name: &str) -> Result<Option<(Arc<Group>, Posting)>, StoreError> {
+        let Ok(valid) = NewsgroupName::try_from(name) else { return Ok(None) };
+        self.store.set_group(&valid, GroupStatus::Posting, "", "import")?;
+        Ok(self.group(name))
+    }
+}
+
+/// Who may post but not offer.
+const NOT_A_PEER: Reason = Reason::NotPermitted("Only peers may offer articles here");
+
+fn reject(origin: &Origin, id: Option<&MessageId>, code: u16, now: Timestamp, reason: Reason) -> Received {
+    newslog::rejected(now, origin.name(), id, code, &reason);
+    Received::Rejected(reason)
+}
+
+/// What the store keeps of a relayed article.
+fn new_relayed(
+    id: &MessageId,
+    accepted: Accepted<'_, Arc<Group>>,
+    article: &Bytes,
+    now: Timestamp,
+) -> NewArticle {
+    let Accepted { head, path, filing, date, counts, source } = accepted;
+    let mut row = Vec::with_capacity(ROW_LEN);
+    overview::row(&head, &mut row);
+    NewArticle {
+        id: id.clone(),
+        head: Bytes::from(relaying::rewrite(&head, &path)),
+        body: article.slice(head.section().len()..),
+        row,
+        lines: counts.lines,
+        stuffed: counts.stuffed,
+        groups: filing.groups,
+        newsgroups: filing.newsgroups,
+        path,
+        date,
+        arrived: now,
+        source: source.to_owned(),
+    }
+}
+
+/// What the store keeps of an injected article. The header section is parsed once more as it is now,
+/// because overview is made of it.
+fn new_injected(
+    injected: Injected<Arc<Group>>,
+    proto: &Bytes,
+    now: Timestamp,
+) -> Result<(MessageId, NewArticle), Reason> {
+    let mut row = Vec::with_capacity(ROW_LEN);
+    let section_len = {
+        let head = Head::parse(&injected.head).map_err(Reason::Malformed)?;
+        overview::row(&head, &mut row);
+        head.section().len()
+    };
+    let mut head = injected.head;
+    head.truncate(section_len);
+    let empty_line_at = injected.proto_head_len.saturating_sub(b"\r\n".len());
+    let new = NewArticle {
+        id: injected.id.clone(),
+        head: Bytes::from(head),
+        body: proto.slice(empty_line_at.min(proto.len())..),
+        row,
+        lines: injected.counts.lines,
+        stuffed: injected.counts.stuffed,
+        groups: injected.filing.groups,
+        newsgroups: injected.filing.newsgroups,
+        path: injected.path,
+        date: injected.date,
+        arrived: now,
+        source: String::new(),
+    };
+    Ok((injected.id, new))
 }

@@ -1,1 +1,93 @@
+//! Sockets: listeners, connections, and the shell that drives [`crate::session::Server`] with the
+//! store and the intake behind it. This room and [`crate::feed`] and [`crate::admin`] are the only
+//! ones that know tokio.
+//!
+//! One task serves one connection ([`connection`]). It owns an input buffer only while there is
+//! something in it, so an idle reader costs a few KiB. Replies leave in the order of the commands,
+//! also while articles wait for their commit.
 
+mod connection;
+mod listener;
+mod reading;
+mod settle;
+mod stream;
+mod transport;
+
+pub use connection::{Admitted, serve};
+pub use listener::listen;
+pub use transport::Transport;
+
+use crate::config::Limits;
+use crate::intake::Intake;
+use crate::store::Store;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What all connections of a site share.
+pub struct Service {
+    /// The store, for readers.
+    pub store: Store,
+    /// The intake, for articles.
+    pub intake: Intake,
+    /// This site's path identity: the name in the greeting.
+    pub identity: String,
+    /// The operator's limits.
+    pub limits: Limits,
+    /// Cancelled when the site stops: connections finish what they owe and close.
+    pub stop: CancellationToken,
+    /// Octets of articles in flight, in KiB.
+    pub(crate) budget: Semaphore,
+    /// Figures for the operator.
+    pub counters: Counters,
+}
+
+/// What the connections have done since the start.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Counters {
+    pub connections: AtomicUsize,
+    pub connections_total: AtomicU64,
+    pub connections_refused: AtomicU64,
+    pub commands: AtomicU64,
+    pub accepted: AtomicU64,
+    pub rejected: AtomicU64,
+    pub deferred: AtomicU64,
+    pub articles_sent: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+impl Service {
+    /// A service on `store` with these limits.
+    pub fn new(
+        store: Store,
+        intake: Intake,
+        identity: String,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Self {
+        let budget = Semaphore::new((limits.in_flight_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS));
+        Self { store, intake, identity, limits, stop, budget, counters: Counters::default() }
+    }
+
+    /// The permits that an article of this many octets takes: never more than there are.
+    pub(crate) fn permits(&self, octets: usize) -> u32 {
+        let all = (self.limits.in_flight_bytes_max / 1024).max(1);
+        u32::try_from(octets.div_ceil(1024).min(all)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Runs something that may wait for a disk, without holding up the other tasks of this thread.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // One thread only (a simulation): there is nobody to make way for.
+        _ => work(),
+    }
+}

@@ -1,0 +1,205 @@
+//! The control socket's words: one [`Request`] and one [`Response`] per connection, each a line of JSON.
+
+use crate::config::Peer;
+use crate::feed::FeedStatus;
+use crate::store::{Group, GroupStatus, Stats, VerifyReport};
+use serde::{Deserialize, Serialize};
+
+/// Octets of a request line, newline included. Only the operator can connect; the bound is against
+/// mistakes.
+pub const REQUEST_MAX: usize = 64 * 1024;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Create a newsgroup, or change what is given of one that exists.
+    GroupAdd {
+        /// Its name.
+        name: String,
+        /// `y`, `n` or `m` as in LIST ACTIVE; none: unchanged, or `y` for a new one.
+        status: Option<char>,
+        /// What LIST NEWSGROUPS says of it; none: unchanged, or nothing for a new one.
+        description: Option<String>,
+    },
+    /// Remove a newsgroup.
+    GroupRemove {
+        /// Its name.
+        name: String,
+    },
+    /// The newsgroups, by name.
+    GroupList {
+        /// Only those that match; none: all.
+        wildmat: Option<String>,
+    },
+    /// The peers, in the order of `peers.toml`.
+    PeerList,
+    /// The figures of the site.
+    Status,
+    /// Check every record of the spool.
+    Verify,
+    /// Read the config again.
+    Reload,
+    /// Go over to NNTP and take articles, as from a peer with every right.
+    Import {
+        /// Old articles are welcome.
+        no_cutoff: bool,
+        /// Newsgroups that an article names are created.
+        create_groups: bool,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// It is done; one line that says what.
+    Done(String),
+    /// To [`Request::GroupList`].
+    Groups(Vec<GroupRow>),
+    /// To [`Request::PeerList`].
+    Peers(Vec<PeerRow>),
+    /// To [`Request::Status`].
+    Status(Box<SiteStatus>),
+    /// To [`Request::Verify`].
+    Verified(VerifyReport),
+    /// To [`Request::Import`]: NNTP begins, with the server's greeting.
+    Import,
+    /// It cannot be done; one line that says why. Nothing has changed.
+    Failed(String),
+}
+
+/// A newsgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct GroupRow {
+    pub name: String,
+    /// `y`, `n` or `m` as in LIST ACTIVE.
+    pub status: char,
+    pub low: u64,
+    pub high: u64,
+    pub count: u64,
+    pub description: String,
+    /// Unix seconds.
+    pub created: i64,
+    pub creator: String,
+}
+
+/// A peer as configured, and its feed where it has one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PeerRow {
+    pub name: String,
+    pub identities: Vec<String>,
+    pub address: Option<String>,
+    pub accept_from: Vec<String>,
+    pub send: String,
+    pub accept: String,
+    pub feed: Option<FeedStatus>,
+}
+
+/// The figures of a site. A stopped site has no addresses, connections and feeds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SiteStatus {
+    pub version: String,
+    pub identity: String,
+    pub running: bool,
+    pub addresses: Vec<String>,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    pub connections: u64,
+    pub store: Stats,
+    pub feeds: Vec<FeedStatus>,
+}
+
+impl GroupRow {
+    /// The row of `group` at this moment.
+    pub fn new(group: &Group) -> Self {
+        let marks = group.marks();
+        let (created, creator) = group.created();
+        Self {
+            name: group.name().to_owned(),
+            status: status_letter(group.status()),
+            low: marks.low,
+            high: marks.high,
+            count: marks.count,
+            description: group.description(),
+            created: created.unix_s(),
+            creator,
+        }
+    }
+}
+
+impl PeerRow {
+    /// The row of `peer`; `feed` are the figures of its feed, if it runs.
+    pub fn new(peer: &Peer, feed: Option<FeedStatus>) -> Self {
+        Self {
+            name: peer.name.clone(),
+            identities: peer.identities.iter().map(ToString::to_string).collect(),
+            address: peer.address.clone(),
+            accept_from: peer.accept_from.iter().map(ToString::to_string).collect(),
+            send: peer.send.to_string(),
+            accept: peer.accept.to_string(),
+            feed,
+        }
+    }
+}
+
+/// The letter of LIST ACTIVE (RFC 3977 s.7.6.3).
+pub fn status_letter(status: GroupStatus) -> char {
+    match status {
+        GroupStatus::Posting => 'y',
+        GroupStatus::NoPosting => 'n',
+        GroupStatus::Moderated => 'm',
+    }
+}
+
+/// The status of a letter of LIST ACTIVE; none when it is another.
+pub fn status_of_letter(letter: char) -> Option<GroupStatus> {
+    match letter {
+        'y' => Some(GroupStatus::Posting),
+        'n' => Some(GroupStatus::NoPosting),
+        'm' => Some(GroupStatus::Moderated),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_responses_are_single_lines_that_read_back() {
+        let requests = [
+            Request::GroupAdd {
+                name: "local.test".to_owned(),
+                status: Some('m'),
+                description: Some("two\nlines".to_owned()),
+            },
+            Request::GroupRemove { name: "local.test".to_owned() },
+            Request::GroupList { wildmat: None },
+            Request::PeerList,
+            Request::Status,
+            Request::Verify,
+            Request::Reload,
+            Request::Import { no_cutoff: true, create_groups: false },
+        ];
+        for request in requests {
+            let line = serde_json::to_string(&request).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        }
+        assert_eq!(serde_json::to_string(&Request::Status).unwrap(), "\"status\"");
+        assert_eq!(serde_json::to_string(&Response::Done("x".to_owned())).unwrap(), "{\"done\":\"x\"}");
+    }
+
+    #[test]
+    fn letters_are_those_of_list_active() {
+        for letter in ['y', 'n', 'm'] {
+            assert_eq!(status_of_letter(letter).map(status_letter), Some(letter));
+        }
+        assert_eq!(status_of_letter('j'), None);
+    }
+}

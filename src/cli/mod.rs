@@ -1,0 +1,130 @@
+//! The commands: `feedd` for a site's operator, `feedc` ([`feedc`]) for its readers.
+//!
+//! A command ends with exit code 0, or with one line on stderr that says why not and exit code 1; a
+//! wrong command line is code 2. What a command has to say goes to stdout, and a reader of it that
+//! goes away (`feedc list | head`) is no failure. Commands that concern a running site ask it over the
+//! control socket, and otherwise do the same on its store, which is locked against both at once.
+
+mod check;
+mod demo;
+pub mod feedc;
+mod group;
+mod import;
+mod init;
+mod output;
+mod peer;
+mod run;
+mod site;
+mod status;
+mod store;
+
+use crate::config::Mistake;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// One line for stderr.
+    Because(String),
+    /// The config is wrong.
+    Config(Vec<Mistake>),
+    /// Everything has been said already.
+    Said,
+    /// Nobody reads our output any more: no failure of ours.
+    Unread,
+}
+
+impl Failure {
+    fn because(why: impl Into<String>) -> Self {
+        Self::Because(why.into())
+    }
+
+    /// Says it on stderr, as far as there is something to say.
+    fn report(&self, program: &str) -> ExitCode {
+        match self {
+            Self::Because(why) => eprintln!("{program}: {why}"),
+            Self::Config(mistakes) => mistakes.iter().for_each(|mistake| eprintln!("{mistake}")),
+            Self::Said => {}
+            Self::Unread => return ExitCode::SUCCESS,
+        }
+        ExitCode::FAILURE
+    }
+}
+
+/// A Usenet site: it exchanges articles with its peers and serves them to its readers.
+///
+/// Without -c the site is that of ./feedd.toml or, where there is none, a site of built-in defaults:
+/// on loopback, with its data in ./data and the newsgroups local.general and local.test.
+#[derive(Parser)]
+#[command(name = "feedd", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the folder of a new site: config, peers, store
+    Init(init::Arguments),
+    /// Run the site in the foreground until SIGTERM or SIGINT; SIGHUP reloads the config
+    Run(ConfigFile),
+    /// Check feedd.toml and peers.toml: every mistake with its file, line and cure
+    Check(ConfigFile),
+    /// Create, remove and list newsgroups
+    Group(group::Arguments),
+    /// Add and list peers
+    Peer(peer::Arguments),
+    /// Show the figures of the site
+    Status(Report),
+    /// Make the index anew from the spool; the site must be stopped
+    Rebuild(ConfigFile),
+    /// Check every article in the spool against its checksum, and the index against the spool
+    Verify(Report),
+    /// Make the running site read its config again
+    Reload(ConfigFile),
+    /// Feed articles into the site from files, folders, mbox, rnews batches or tar archives
+    Import(import::Arguments),
+    /// Show a federation at work: some sites on this machine, in a temporary folder
+    Demo(demo::Arguments),
+}
+
+/// Which site a command is about.
+#[derive(clap::Args, Clone, Debug)]
+struct ConfigFile {
+    /// The site's feedd.toml [default: ./feedd.toml if there is one]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// A site and how to show what is asked of it.
+#[derive(clap::Args, Clone, Debug)]
+struct Report {
+    #[command(flatten)]
+    site: ConfigFile,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// The program `feedd`.
+pub fn feedd() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Init(arguments) => init::init(&arguments),
+        Command::Run(file) => run::run(&file),
+        Command::Check(file) => check::check(&file),
+        Command::Group(arguments) => group::group(&arguments),
+        Command::Peer(arguments) => peer::peer(&arguments),
+        Command::Status(report) => status::status(&report),
+        Command::Rebuild(file) => store::rebuild(&file),
+        Command::Verify(report) => store::verify(&report),
+        Command::Reload(file) => status::reload(&file),
+        Command::Import(arguments) => import::import(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report("feedd"),
+    }
+}

@@ -1,0 +1,119 @@
+//! `feedd status` and `feedd reload`.
+
+use super::output::{say, say_json, size, table};
+use super::site::Site;
+use super::{ConfigFile, Failure, Report};
+use crate::admin::{Request, Response, SiteStatus};
+
+/// Shows the figures of the site; those of its store when it is stopped.
+pub(super) fn status(report: &Report) -> Result<(), Failure> {
+    let site = Site::load(&report.site)?;
+    let status = match site.ask_running(&Request::Status)? {
+        Some(Response::Status(status)) => *status,
+        Some(other) => return Err(Failure::because(format!("an unexpected answer: {other:?}"))),
+        None => {
+            let store = site.open()?;
+            let status = SiteStatus {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                identity: site.config.site.identity.to_string(),
+                store: store.stats(),
+                ..SiteStatus::default()
+            };
+            store.close();
+            status
+        }
+    };
+    if report.json { say_json(&status) } else { say(shown(&status)) }
+}
+
+fn shown(status: &SiteStatus) -> String {
+    let store = &status.store;
+    let state = if status.running {
+        format!("runs since {} on {}", duration(status.uptime_s), status.addresses.join(" "))
+    } else {
+        "is stopped".to_owned()
+    };
+    let mut text = format!(
+        "{identity} {state}\n\
+         connections   {connections}\n\
+         articles      {articles} in {newsgroups} newsgroups\n\
+         history       {history} Message-IDs\n\
+         spool         {spool} in {segments} segments, last record {seq}\n\
+         index         {index}, {behind} records behind",
+        identity = status.identity,
+        connections = status.connections,
+        articles = store.articles,
+        newsgroups = store.newsgroups,
+        history = store.history,
+        spool = size(store.spool_bytes),
+        segments = store.segments,
+        seq = store.seq,
+        index = size(store.index_bytes),
+        behind = store.index_behind,
+    );
+    if store.damaged > 0 {
+        text.push_str(&format!("\ndamaged       {} records: see `feedd verify`", store.damaged));
+    }
+    if !store.refusing.is_empty() {
+        text.push_str(&format!("\nno articles are taken: {}", store.refusing));
+    }
+    if !status.feeds.is_empty() {
+        let rows: Vec<Vec<String>> = status
+            .feeds
+            .iter()
+            .map(|feed| {
+                vec![
+                    feed.peer.clone(),
+                    feed.state.clone(),
+                    feed.lag.to_string(),
+                    feed.offered.to_string(),
+                    feed.accepted.to_string(),
+                    feed.refused.to_string(),
+                    feed.rejected.to_string(),
+                    feed.deferred.to_string(),
+                    feed.last_error.clone(),
+                ]
+            })
+            .collect();
+        let heading =
+            ["peer", "feed", "lag", "offered", "accepted", "refused", "rejected", "deferred", "last error"];
+        text.push_str("\n\n");
+        text.push_str(&table(&heading, &rows));
+    }
+    text
+}
+
+/// Seconds as people say them.
+fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// Makes the running site read its config again; it keeps the old one if the new one is wrong.
+pub(super) fn reload(file: &ConfigFile) -> Result<(), Failure> {
+    let site = Site::load(file)?;
+    match site.ask_running(&Request::Reload)? {
+        Some(Response::Done(what)) => say(what),
+        Some(other) => Err(Failure::because(format!("an unexpected answer: {other:?}"))),
+        None => Err(site.not_running()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_read_well() {
+        for (seconds, text) in
+            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3660, "1 h 1 min"), (90_000, "1 d 1 h")]
+        {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Answers that may be long: produced piece by piece as the client takes them, so that a connection
+//! never holds more than one piece.
+
+use super::{blocking, reading};
+use crate::article::{Head, overview};
+use crate::clock::Timestamp;
+use crate::limits::OUTPUT_BYTES_MAX;
+use crate::session::reply::push_number;
+use crate::session::server::ListKind;
+use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
+use crate::wildmat::Wildmat;
+use std::fs::File;
+use std::sync::Arc;
+
+/// Log entries looked at for one piece of a NEWNEWS answer.
+const NEWNEWS_ENTRIES: usize = 1024;
+/// Articles opened for one piece of an HDR answer.
+const HDR_ARTICLES: usize = 64;
+
+/// The rest of an answer.
+pub(super) enum Stream {
+    /// Octets of a segment file, then `tail`.
+    File { file: Arc<File>, offset: u64, remaining: u64, tail: &'static [u8] },
+    /// OVER: rows of a number range.
+    Over(Numbers),
+    /// LISTGROUP: the numbers alone.
+    Listgroup(Numbers),
+    /// HDR and XHDR over a number range.
+    Hdr(Numbers, Item),
+    /// LIST and NEWGROUPS: lines made from newsgroups.
+    List { groups: Arc<Vec<Arc<Group>>>, at: usize, kind: ListKind, filter: Filter },
+    /// NEWNEWS: Message-IDs from the log.
+    Newnews { after: Seq, wildmat: Wildmat, since: Timestamp },
+}
+
+/// Article numbers still to be looked at.
+pub(super) struct Numbers {
+    pub(super) group: Arc<Group>,
+    pub(super) next: u64,
+    pub(super) high: u64,
+}
+
+/// Which newsgroups a list shows.
+pub(super) struct Filter {
+    pub(super) wildmat: Option<Wildmat>,
+    pub(super) since: Option<Timestamp>,
+}
+
+/// What HDR shows of an article.
+#[derive(Clone, Debug)]
+pub(super) enum Item {
+    /// A column of the overview row.
+    Column(usize),
+    /// A header field that only the article has.
+    Field(String),
+}
+
+impl Item {
+    /// The item of this name, if there is one: `:bytes`, `:lines` or any header field.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        if let Some(metadata) = name.strip_prefix(':') {
+            return match metadata {
+                m if m.eq_ignore_ascii_case("bytes") => Some(Self::Column(5)),
+                m if m.eq_ignore_ascii_case("lines") => Some(Self::Column(6)),
+                _ => None,
+            };
+        }
+        const COLUMNS: [(&str, usize); 6] =
+            [("Subject", 0), ("From", 1), ("Date", 2), ("Message-ID", 3), ("References", 4), ("Xref", 7)];
+        let column = COLUMNS.iter().find(|(column, _)| name.eq_ignore_ascii_case(column));
+        Some(column.map_or_else(|| Self::Field(name.to_owned()), |&(_, at)| Self::Column(at)))
+    }
+
+    /// Appends the item's value from an overview row.
+    pub(super) fn from_row(column: usize, row: &[u8], out: &mut Vec<u8>) {
+        let value = row.split(|&b| b == b'\t').nth(column).unwrap_or_default();
+        out.extend_from_slice(value.strip_prefix(b"Xref: ").unwrap_or(value));
+    }
+}
+
+impl Stream {
+    /// Appends the next piece to `out`; true when there is nothing more (then the terminator stands).
+    pub(super) fn fill(&mut self, store: &Store, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        match self {
+            // Its octets are sent by the connection, past `out`.
+            Self::File { .. } => Ok(true),
+            Self::Over(numbers) => numbers.rows(store, out, |number, _, row, out| {
+                push_number(number, out);
+                out.push(b'\t');
+                out.extend_from_slice(row);
+                out.extend_from_slice(b"\r\n");
+            }),
+            Self::Listgroup(numbers) => numbers.rows(store, out, |number, _, _, out| {
+                push_number(number, out);
+                out.extend_from_slice(b"\r\n");
+            }),
+            Self::Hdr(numbers, Item::Column(column)) => {
+                let column = *column;
+                numbers.rows(store, out, |number, _, row, out| {
+                    push_number(number, out);
+                    out.push(b' ');
+                    Item::from_row(column, row, out);
+                    out.extend_from_slice(b"\r\n");
+                })
+            }
+            Self::Hdr(numbers, Item::Field(field)) => numbers.fields(store, field, out),
+            Self::List { groups, at, kind, filter } => {
+                while let Some(group) = groups.get(*at) {
+                    if out.len() >= OUTPUT_BYTES_MAX {
+                        return Ok(false);
+                    }
+                    *at += 1;
+                    if filter.shows(group) {
+                        list_line(*kind, group, out);
+                    }
+                }
+                out.extend_from_slice(b".\r\n");
+                Ok(true)
+            }
+            Self::Newnews { after, wildmat, since } => {
+                let (entries, next) = match store.log(*after, NEWNEWS_ENTRIES, Wait::No) {
+                    Err(ReadError::WouldBlock) => {
+                        blocking(|| store.log(*after, NEWNEWS_ENTRIES, Wait::Disk))?
+                    }
+                    other => other?,
+                };
+                for entry in &entries {
+                    if entry.arrived >= *since && wildmat.wants(entry.newsgroups.split(',')) {
+                        out.extend_from_slice(entry.id.as_str().as_bytes());
+                        out.extend_from_slice(b"\r\n");
+                    }
+                }
+                let done = next <= *after;
+                *after = next;
+                if done {
+                    out.extend_from_slice(b".\r\n");
+                }
+                Ok(done)
+            }
+        }
+    }
+}
+
+impl Filter {
+    fn shows(&self, group: &Group) -> bool {
+        self.wildmat.as_ref().is_none_or(|wildmat| wildmat.matches(group.name()))
+            && self.since.is_none_or(|since| group.created().0 >= since)
+    }
+}
+
+impl Numbers {
+    /// Appends a line for each article until `out` is full or the range ends; true at the end.
+    fn rows(
+        &mut self,
+        store: &Store,
+        out: &mut Vec<u8>,
+        mut line: impl FnMut(u64, Location, &[u8], &mut Vec<u8>),
+    ) -> Result<bool, ReadError> {
+        let Self { group, next, high } = self;
+        let mut piece = |wait: Wait| {
+            let low = *next;
+            let reached = store.over(group, low, *high, wait, &mut |number, location, row| {
+                line(number, location, row, out);
+                // Rows that were given before a read had to wait are not given again.
+                *next = number.saturating_add(1);
+                out.len() < OUTPUT_BYTES_MAX
+            })?;
+            if let Some(reached) = reached {
+                *next = reached;
+            }
+            Ok(reached.is_none())
+        };
+        let done = match piece(Wait::No) {
+            Err(ReadError::WouldBlock) => blocking(|| piece(Wait::Disk)),
+            done => done,
+        }?;
+        if done {
+            out.extend_from_slice(b".\r\n");
+        }
+        Ok(done)
+    }
+
+    /// Appends `number value` of a field that is not in the overview, for the next few articles.
+    fn fields(&mut self, store: &Store, field: &str, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        blocking(|| {
+            let mut articles = Vec::with_capacity(HDR_ARTICLES);
+            let reached =
+                store.over(&self.group, self.next, self.high, Wait::Disk, &mut |number, location, _| {
+                    articles.push((number, location));
+                    articles.len() < HDR_ARTICLES
+                })?;
+            for (number, location) in articles {
+                push_number(number, out);
+                out.push(b' ');
+                match reading::head(store, location, None, Wait::Disk) {
+                    Ok(head) => field_value(&head, field, out),
+                    // It went between the row and now: RFC 3977 s.8.5.2 lets its line be empty.
+                    Err(ReadError::Gone) => {}
+                    Err(error) => return Err(error),
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            match reached {
+                Some(reached) => self.next = reached,
+                None => out.extend_from_slice(b".\r\n"),
+            }
+            Ok(reached.is_none())
+        })
+    }
+}
+
+/// Appends the flattened value of a field of an article's header section (with its empty line).
+pub(super) fn field_value(head: &[u8], field: &str, out: &mut Vec<u8>) {
+    if let Ok(head) = Head::parse(head) {
+        overview::flatten(head.find(field).unwrap_or_default(), out);
+    }
+}
+
+fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
+    out.extend_from_slice(group.name().as_bytes());
+    let marks = group.marks();
+    let status = match group.status() {
+        GroupStatus::Posting => b'y',
+        GroupStatus::NoPosting => b'n',
+        GroupStatus::Moderated => b'm',
+    };
+    let numbers: &[u64] = match kind {
+        // RFC 3977 s.7.6.3: high before low.
+        ListKind::Active => &[marks.high, marks.low],
+        // RFC 6048 s.2.2.
+        ListKind::Counts => &[marks.high, marks.low, marks.count],
+        ListKind::ActiveTimes | ListKind::Newsgroups => &[],
+    };
+    for &number in numbers {
+        out.push(b' ');
+        push_number(number, out);
+    }
+    match kind {
+        ListKind::Active | ListKind::Counts => out.extend_from_slice(&[b' ', status]),
+        ListKind::ActiveTimes => {
+            let (created, creator) = group.created();
+            out.push(b' ');
+            push_number(u64::try_from(created.unix_s()).unwrap_or(0), out);
+            out.push(b' ');
+            out.extend_from_slice(creator.as_bytes());
+        }
+        ListKind::Newsgroups => {
+            out.push(b'\t');
+            out.extend_from_slice(group.description().as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}

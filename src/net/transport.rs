@@ -1,0 +1,60 @@
+//! The byte streams a connection can run over.
+
+use bytes::BytesMut;
+use std::fs::File;
+use std::io;
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected stream. Reading and writing never wait; [`Transport::readable`] and
+/// [`Transport::writable`] do, so that no buffer is held while nothing happens.
+#[derive(Debug)]
+pub enum Transport {
+    /// A reader or a peer.
+    Tcp(TcpStream),
+    /// The operator's import, over the control socket.
+    Unix(UnixStream),
+}
+
+impl Transport {
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    /// Reads into the spare capacity of `input`; `Ok(0)` is the end.
+    pub(super) fn try_read(&self, input: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(input),
+            Self::Unix(stream) => stream.try_read_buf(input),
+        }
+    }
+
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Sends up to `count` octets of `file` from `offset` without copying them through this process.
+    pub(super) fn try_send_file(&self, file: &File, mut offset: u64, count: usize) -> io::Result<usize> {
+        let mut send = |socket: rustix::fd::BorrowedFd<'_>| {
+            rustix::fs::sendfile(socket, file, Some(&mut offset), count).map_err(io::Error::from)
+        };
+        use std::os::fd::AsFd;
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+            Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Response lines (RFC 3977 s.3.2, appendix C; RFC 4644 s.4) as a server writes them.
+
+use super::server::{Rights, Rows, Step, Transfer, Via};
+use crate::agent::{Cause, Reason};
+use crate::article::{MessageId, overview};
+use crate::wildmat::WildmatError;
+use crate::wire::Part;
+
+/// What the operator sees in CAPABILITIES.
+const IMPLEMENTATION: &str = concat!("feedd ", env!("CARGO_PKG_VERSION"));
+
+const HELP: &str = "100 Help text follows\r\n\
+    ARTICLE [message-id|number]\r\n\
+    BODY [message-id|number]\r\n\
+    CAPABILITIES\r\n\
+    CHECK message-id\r\n\
+    DATE\r\n\
+    GROUP newsgroup\r\n\
+    HDR field [message-id|range]\r\n\
+    HEAD [message-id|number]\r\n\
+    HELP\r\n\
+    IHAVE message-id\r\n\
+    LAST\r\n\
+    LIST [ACTIVE|ACTIVE.TIMES|COUNTS|NEWSGROUPS [wildmat]]\r\n\
+    LIST [HEADERS|OVERVIEW.FMT]\r\n\
+    LISTGROUP [newsgroup [range]]\r\n\
+    MODE READER\r\n\
+    MODE STREAM\r\n\
+    NEWGROUPS [yy]yymmdd hhmmss [GMT]\r\n\
+    NEWNEWS wildmat [yy]yymmdd hhmmss [GMT]\r\n\
+    NEXT\r\n\
+    OVER [message-id|range]\r\n\
+    POST\r\n\
+    QUIT\r\n\
+    STAT [message-id|number]\r\n\
+    TAKETHIS message-id\r\n\
+    XHDR field [message-id|range]\r\n\
+    XOVER [range]\r\n\
+    .\r\n";
+
+/// Writes `code text` and says so.
+pub fn line(code: u16, text: &str, out: &mut Vec<u8>) -> Step {
+    push_number(code.into(), out);
+    out.push(b' ');
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    Step::Replied
+}
+
+/// 501 with the command's usage.
+pub(super) fn usage(usage: &str, out: &mut Vec<u8>) -> Step {
+    out.extend_from_slice(b"501 Syntax: ");
+    out.extend_from_slice(usage.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    Step::Replied
+}
+
+/// 501 for a wildmat that is none; the text quotes nothing of the client's.
+pub(super) fn bad_wildmat(why: &WildmatError, out: &mut Vec<u8>) -> Step {
+    out.extend_from_slice(b"501 Bad wildmat: ");
+    out.extend(why.0.bytes().map(|b| if b.is_ascii_graphic() || b == b' ' { b } else { b'?' }));
+    out.extend_from_slice(b"\r\n");
+    Step::Replied
+}
+
+/// 412 (RFC 3977 s.6.2.1.1).
+pub fn no_group(out: &mut Vec<u8>) -> Step {
+    line(412, "No newsgroup selected", out)
+}
+
+/// 420.
+pub fn no_current(out: &mut Vec<u8>) -> Step {
+    line(420, "Current article number is invalid", out)
+}
+
+/// The greeting: 200, 201, or 502 for somebody who may do nothing (RFC 3977 s.5.1.1).
+pub fn greeting(rights: Rights, identity: &str, out: &mut Vec<u8>) {
+    let (code, text) = match rights {
+        Rights { post: true, .. } => (200, "ready, posting allowed"),
+        Rights { read: false, offer: false, .. } => (502, "access denied: no rule admits your address"),
+        _ => (201, "ready, posting prohibited"),
+    };
+    push_number(code, out);
+    for part in [" ", identity, " ", IMPLEMENTATION, " ", text, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// CAPABILITIES (RFC 3977 s.5.2; STREAMING of RFC 4644 s.2.2): only what would not be refused.
+pub fn capabilities(rights: Rights, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"101 Capability list:\r\nVERSION 2\r\nIMPLEMENTATION ");
+    out.extend_from_slice(IMPLEMENTATION.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if rights.read {
+        out.extend_from_slice(
+            b"READER\r\nHDR\r\nLIST ACTIVE ACTIVE.TIMES COUNTS HEADERS NEWSGROUPS OVERVIEW.FMT\r\nNEWNEWS\r\nOVER MSGID\r\n",
+        );
+    }
+    if rights.post {
+        out.extend_from_slice(b"POST\r\n");
+    }
+    if rights.offer {
+        out.extend_from_slice(b"IHAVE\r\nSTREAMING\r\n");
+    }
+    out.extend_from_slice(b".\r\n");
+}
+
+/// HELP (RFC 3977 s.7.2).
+pub(super) fn help(out: &mut Vec<u8>) {
+    out.extend_from_slice(HELP.as_bytes());
+}
+
+/// LIST OVERVIEW.FMT (RFC 3977 s.8.4).
+pub(super) fn overview_format(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"215 Order of fields in overview\r\n");
+    for field in overview::FORMAT {
+        out.extend_from_slice(field.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b".\r\n");
+}
+
+/// LIST HEADERS (RFC 3977 s.8.6): any header field, and these metadata items.
+pub(super) fn headers(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"215 Fields and metadata items\r\n:\r\n:bytes\r\n:lines\r\n.\r\n");
+}
+
+/// 211 for GROUP and LISTGROUP; `marks` are low, high, count (RFC 3977 s.6.1.1).
+pub(super) fn group(name: &str, marks: (u64, u64, u64), list_follows: bool, out: &mut Vec<u8>) {
+    let (low, high, count) = marks;
+    out.extend_from_slice(b"211");
+    for number in [count, low, high] {
+        out.push(b' ');
+        push_number(number, out);
+    }
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(if list_follows { b" list follows\r\n" } else { b"\r\n" });
+}
+
+/// 220, 221, 222, 223: `code number message-id` (RFC 3977 s.6.2).
+pub fn article(part: Part, number: u64, id: &MessageId, out: &mut Vec<u8>) {
+    out.extend_from_slice(match part {
+        Part::Article => b"220 ",
+        Part::Head => b"221 ",
+        Part::Body => b"222 ",
+        Part::Stat => b"223 ",
+    });
+    push_number(number, out);
+    out.push(b' ');
+    out.extend_from_slice(id.as_str().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// OVER and HDR have nothing to show: 423, 420 or 430 (RFC 3977 s.8.3.1).
+pub fn no_rows(rows: &Rows, out: &mut Vec<u8>) {
+    match rows {
+        Rows::Id(_) => line(430, "No such article", out),
+        Rows::Range(_) => line(423, "No articles in that range", out),
+        Rows::Current(_) => no_current(out),
+    };
+}
+
+/// The verdict on an article or on an offer, as the reply needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// It is kept, durably; for POST with the article's Message-ID.
+    Kept(&'a MessageId),
+    /// Not now, not later.
+    Rejected(&'a Reason),
+    /// Our trouble; try again.
+    Deferred(&'a Cause),
+}
+
+/// The code that rejects an article for good: 437, 439 or 441.
+pub fn rejection(via: Via) -> u16 {
+    match via {
+        Via::Ihave => 437,
+        Via::TakeThis => 439,
+        Via::Post => 441,
+    }
+}
+
+/// The reply to a transferred article: 239/439, 235/436/437, 240/441. For a TAKETHIS that is
+/// deferred it is 400, and the connection must be closed behind it (RFC 4644 s.2.5.2): true then.
+pub fn transfer(transfer: &Transfer, answer: &Answer<'_>, out: &mut Vec<u8>) -> bool {
+    match (transfer.via, answer) {
+        (Via::TakeThis, Answer::Kept(id)) => with_id(b"239 ", id, "", out),
+        (Via::TakeThis, Answer::Rejected(reason)) => match &transfer.id {
+            Some(id) => with_id(b"439 ", id, &reason.to_string(), out),
+            None => line_string(501, &reason.to_string(), out),
+        },
+        (Via::TakeThis, Answer::Deferred(cause)) => {
+            line_string(400, &cause.to_string(), out);
+            return true;
+        }
+        (Via::Ihave, Answer::Kept(id)) => with_id(b"235 ", id, "", out),
+        (Via::Ihave, Answer::Rejected(reason)) => line_string(437, &reason.to_string(), out),
+        (Via::Ihave, Answer::Deferred(cause)) => line_string(436, &cause.to_string(), out),
+        (Via::Post, Answer::Kept(id)) => {
+            out.extend_from_slice(b"240 Article received ");
+            out.extend_from_slice(id.as_str().as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        (Via::Post, Answer::Rejected(reason)) => line_string(441, &reason.to_string(), out),
+        (Via::Post, Answer::Deferred(cause)) => {
+            line_string(441, &format!("Try again later: {cause}"), out);
+        }
+    }
+    false
+}
+
+/// The reply to CHECK: 238, 438, 431 (RFC 4644 s.2.4).
+pub fn check(id: &MessageId, answer: Result<(), Result<&Reason, &Cause>>, out: &mut Vec<u8>) {
+    match answer {
+        Ok(()) => with_id(b"238 ", id, "", out),
+        Err(Ok(_)) => with_id(b"438 ", id, "", out),
+        Err(Err(_)) => with_id(b"431 ", id, "", out),
+    }
+}
+
+/// The reply to an IHAVE that is not wanted: 435 or 436 (RFC 3977 s.6.3.2).
+pub fn ihave_unwanted(answer: Result<&Reason, &Cause>, out: &mut Vec<u8>) {
+    match answer {
+        Ok(reason) => line_string(435, &reason.to_string(), out),
+        Err(cause) => line_string(436, &cause.to_string(), out),
+    }
+}
+
+fn line_string(code: u16, text: &str, out: &mut Vec<u8>) {
+    line(code, text, out);
+}
+
+fn with_id(code: &[u8; 4], id: &MessageId, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(code);
+    out.extend_from_slice(id.as_str().as_bytes());
+    if !text.is_empty() {
+        out.push(b' ');
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a decimal number: rows and replies are full of them, and `format!` is not free.
+pub fn push_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}

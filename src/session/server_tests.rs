@@ -1,0 +1,182 @@
+//! The machine alone: framing, state, rights, and that chunking changes nothing.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+const ALL: Rights = Rights { read: true, post: true, offer: true };
+
+/// A shell that knows one newsgroup (articles 3 and 5) and wants every article.
+struct Shell {
+    session: Server<&'static str>,
+    input: BytesMut,
+    out: Vec<u8>,
+    /// What was asked or received, in order.
+    log: Vec<String>,
+}
+
+impl Shell {
+    fn new(rights: Rights, article_bytes_max: usize) -> Self {
+        Self {
+            session: Server::new(rights, article_bytes_max),
+            input: BytesMut::new(),
+            out: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Feeds octets in pieces of `size` and runs the machine as far as it goes.
+    fn feed(&mut self, bytes: &[u8], size: usize) -> &mut Self {
+        for piece in bytes.chunks(size) {
+            self.input.extend_from_slice(piece);
+            loop {
+                match self.session.step(&mut self.input, &mut self.out) {
+                    Step::Read => break,
+                    Step::Close => {
+                        self.log.push("close".to_owned());
+                        break;
+                    }
+                    Step::Replied => {}
+                    Step::Ask(ask) => self.answer(ask),
+                    Step::Received(transfer, Received::Article(article)) => {
+                        self.log.push(format!("{:?} {:?} {}", transfer.via, transfer.id, article.len()));
+                    }
+                    Step::Received(transfer, received) => {
+                        self.log.push(format!("{:?} {received:?}", transfer.via));
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        self.log.push(format!("{ask:?}"));
+        match ask {
+            Ask::Group(name) if name == "a.b" => {
+                self.session.answer_group("a.b", "a.b", (3, 5, 2), false, &mut self.out);
+            }
+            Ask::Group(_) => drop(reply::line(411, "No such newsgroup", &mut self.out)),
+            Ask::Ihave(id) => self.session.answer_ihave_wanted(id, &mut self.out),
+            Ask::Article(part, locator) => {
+                let id = MessageId::try_from("<x@y.example>").unwrap();
+                match locator {
+                    Locator::Number { number: 3 | 5, .. } => {
+                        self.session.answer_article(part, &locator, &id, &mut self.out);
+                    }
+                    _ => self.session.answer_no_article(&locator, &mut self.out),
+                }
+            }
+            Ask::Neighbour { from, up } => {
+                let id = MessageId::try_from("<x@y.example>").unwrap();
+                match (from, up) {
+                    (3, true) => self.session.answer_neighbour(5, &id, &mut self.out),
+                    (5, false) => self.session.answer_neighbour(3, &id, &mut self.out),
+                    _ => drop(reply::line(421, "none", &mut self.out)),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn codes(&self) -> Vec<&str> {
+        let text = std::str::from_utf8(&self.out).unwrap();
+        text.lines().filter(|line| line.as_bytes()[0].is_ascii_digit()).map(|line| &line[..3]).collect()
+    }
+}
+
+fn codes(rights: Rights, commands: &str) -> Vec<String> {
+    let mut shell = Shell::new(rights, 1000);
+    shell.feed(commands.as_bytes(), usize::MAX);
+    shell.codes().into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_state_of_a_session_follows_the_commands() {
+    for (commands, expected) in [
+        ("ARTICLE\r\nNEXT\r\nSTAT 1\r\nOVER\r\nLISTGROUP\r\n", "412 412 412 412 412"),
+        ("GROUP no.such\r\nSTAT\r\n", "411 412"),
+        ("GROUP a.b\r\nGROUP no.such\r\nSTAT\r\n", "211 411 223"),
+        ("group a.b\r\nSTAT\r\nNEXT\r\nSTAT\r\nNEXT\r\nLAST\r\n", "211 223 223 223 421 223"),
+        ("GROUP a.b\r\nSTAT 5\r\nNEXT\r\nSTAT 4\r\nLAST\r\n", "211 223 421 423 223"),
+        ("STAT <no@such.example>\r\n", "430"),
+        ("MODE READER\r\nMODE STREAM\r\nMODE X\r\n", "200 203 501"),
+        ("NOSUCH\r\n\r\nDATE now\r\n", "500 500 501"),
+        ("LIST NOSUCH\r\nLIST ACTIVE [x\r\n", "501 501"),
+    ] {
+        assert_eq!(codes(ALL, commands).join(" "), expected, "{commands:?}");
+    }
+}
+
+#[test]
+fn rights_decide_and_capabilities_tell_the_truth() {
+    let reader = Rights { read: true, ..Rights::default() };
+    assert_eq!(codes(reader, "POST\r\nIHAVE <a@b>\r\nCHECK <a@b>\r\n"), ["440", "502", "502"]);
+    assert_eq!(codes(reader, "MODE READER\r\n"), ["201"]);
+    // What follows a TAKETHIS is an article, never commands.
+    assert_eq!(codes(reader, "TAKETHIS <a@b>\r\nQUIT\r\n.\r\n"), ["502"]);
+    let peer = Rights { offer: true, ..Rights::default() };
+    assert_eq!(codes(peer, "GROUP a.b\r\nPOST\r\nDATE\r\nMODE READER\r\n"), ["502", "440", "502"]);
+    for (rights, has, lacks) in [
+        (reader, "READER", "STREAMING"),
+        (peer, "STREAMING", "READER"),
+        (Rights { read: true, post: true, offer: false }, "POST", "IHAVE"),
+    ] {
+        let mut shell = Shell::new(rights, 10);
+        shell.feed(b"CAPABILITIES\r\n", 7);
+        let labels: Vec<&str> =
+            std::str::from_utf8(&shell.out).unwrap().lines().filter_map(|l| l.split(' ').next()).collect();
+        assert!(labels.contains(&has) && !labels.contains(&lacks), "{labels:?}");
+    }
+}
+
+#[test]
+fn a_bad_command_never_costs_the_next_one() {
+    let long = format!("STAT <{}@x>\r\nMODE STREAM\r\n", "a".repeat(1000));
+    assert_eq!(codes(ALL, &long), ["501", "203"]);
+    let too_large = format!("TAKETHIS <a@b>\r\n{}\r\n.\r\nMODE STREAM\r\n", "x".repeat(2000));
+    let mut shell = Shell::new(ALL, 1000);
+    shell.feed(too_large.as_bytes(), 100);
+    assert_eq!(shell.log, ["TakeThis TooLarge(2005)"]);
+    assert_eq!(shell.codes(), ["203"]);
+    let mut shell = Shell::new(ALL, 1000);
+    shell.feed(b"TAKETHIS oops\r\nQUIT\r\n.\r\nMODE STREAM\r\n", 3);
+    assert_eq!(shell.log, ["TakeThis BadMessageId"]);
+    assert_eq!(shell.codes(), ["203"]);
+}
+
+#[test]
+fn an_article_of_exactly_the_limit_is_taken() {
+    for (size, expected) in [(1000, "TakeThis Some(<a@b>) 1003"), (1001, "TakeThis TooLarge(1004)")] {
+        let body = format!("{}\r\n", "x".repeat(size - 2));
+        for chunk in [1, 17, 4096] {
+            let mut shell = Shell::new(ALL, 1000);
+            shell.feed(format!("TAKETHIS <a@b>\r\n{body}.\r\n").as_bytes(), chunk);
+            assert_eq!(shell.log, [expected], "in pieces of {chunk}");
+        }
+    }
+}
+
+#[test]
+fn somebody_who_speaks_something_else_is_cut_off() {
+    let mut shell = Shell::new(ALL, 1000);
+    shell.feed("GET / HTTP/1.1\r\n".repeat(50).as_bytes(), 64);
+    assert_eq!(shell.log.first().map(String::as_str), Some("close"));
+    assert_eq!(shell.codes().len(), UNKNOWN_MAX as usize);
+    assert_eq!(shell.codes().last(), Some(&"400"));
+}
+
+#[test]
+fn any_chunking_gives_the_same_steps() {
+    let stream = "mode stream\r\nCHECK <a@b>\r\nTAKETHIS <a@b>\r\nPath: x\r\n\r\n..body\r\n.\r\nCHECK <c@d>\r\n\
+        IHAVE <e@f>\r\n.\r\nPOST\r\nSubject: x\r\n\r\n.\r\n.x\r\nGROUP a.b\r\nSTAT\r\nXOVER 1-\r\nQUIT\r\nDATE\r\n";
+    let mut whole = Shell::new(ALL, 1000);
+    whole.feed(stream.as_bytes(), usize::MAX);
+    assert!(whole.log.len() > 8, "{:?}", whole.log);
+    for size in 1..stream.len() {
+        let mut pieces = Shell::new(ALL, 1000);
+        pieces.feed(stream.as_bytes(), size);
+        assert_eq!(pieces.out, whole.out, "pieces of {size}");
+        let closes = |log: &[String]| log.iter().filter(|l| *l != "close").cloned().collect::<Vec<_>>();
+        assert_eq!(closes(&pieces.log), closes(&whole.log), "pieces of {size}");
+    }
+}

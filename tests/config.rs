@@ -1,0 +1,237 @@
+//! The operator's two files: the commented defaults are the built-in ones, and every mistake is named
+//! with its line and its cure.
+#![allow(clippy::unwrap_used)]
+
+use feedd::article::PathIdentity;
+use feedd::config::{self, Config, Mistake, Network, Peer, Source};
+use feedd::wildmat::Wildmat;
+use std::path::Path;
+
+/// Checks two texts as `feedd.toml` and `peers.toml` of one folder.
+fn check(site: &str, peers: &str) -> Result<Config, Vec<Mistake>> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("feedd.toml");
+    std::fs::write(&file, site).unwrap();
+    std::fs::write(folder.path().join("peers.toml"), peers).unwrap();
+    Config::read(&file)
+}
+
+/// Every mistake as `file:line: what; cure`, without the folder.
+fn complaints(site: &str, peers: &str) -> Vec<String> {
+    let mistakes = check(site, peers).unwrap_err();
+    let bare = |mistake: &Mistake| Path::new(mistake.file.file_name().unwrap()).to_path_buf();
+    mistakes.iter().map(|mistake| Mistake { file: bare(mistake), ..mistake.clone() }.to_string()).collect()
+}
+
+const SITE: &str = "identity = \"a.example\"\n";
+
+#[test]
+fn the_commented_defaults_are_the_built_in_ones() {
+    let read = Config::read(Path::new("config/feedd.toml")).unwrap();
+    let mut built_in = Config::built_in();
+    built_in.site.data = Path::new("config").join(built_in.site.data);
+    built_in.site.peers = Path::new("config").join(built_in.site.peers);
+    assert_eq!(read, built_in);
+}
+
+#[test]
+fn the_commented_peer_has_the_built_in_defaults() {
+    let text = std::fs::read_to_string("config/peers.toml").unwrap();
+    let (_, block) = text.split_once("# [[peer]]").unwrap();
+    let uncommented: String = block
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line.trim_matches('#')).to_owned() + "\n")
+        .collect();
+    let shown = check(SITE, &format!("[[peer]]{uncommented}")).unwrap().peers;
+    let least = check(SITE, "[[peer]]\nname = \"news.example.net\"\naddress = \"news.example.net:119\"\n")
+        .unwrap()
+        .peers;
+    assert_eq!(shown, least);
+    let all = Wildmat::parse_subscription("*").unwrap();
+    let expected = Peer {
+        name: "news.example.net".to_owned(),
+        identities: vec![PathIdentity::try_from("news.example.net").unwrap()],
+        address: Some("news.example.net:119".to_owned()),
+        accept_from: vec![Source::Host("news.example.net".to_owned())],
+        send: all.clone(),
+        accept: all,
+        connections: config::PEER_CONNECTIONS,
+        window: config::PEER_WINDOW,
+        retry_max_s: config::PEER_RETRY_MAX_S,
+    };
+    assert_eq!(shown, [expected]);
+}
+
+#[test]
+fn values_are_taken_as_written() {
+    let config = check(
+        "identity = \"a.example\"\nlisten = [\"0.0.0.0:119\", \"[::1]:0\"]\ndata = \"/srv/news\"\ncutoff_days = 10\n\
+         [access]\nreaders = [\"anywhere\"]\nposters = []\n\
+         [limits]\narticle_bytes_max = \"1 MiB\"\nidle_s = 180\nsegment_bytes = 2097152\n",
+        "[[peer]]\nname = \"b\"\nidentity = [\"b.example\", \"old.b.example\"]\naddress = \"[2001:db8::7]:1119\"\n\
+         send = \"comp.*,@*.binaries.*\"\n[[peer]]\nname = \"c\"\naccept_from = [\"loopback\", \"192.0.2.0/24\", \"c.example\"]\n",
+    )
+    .unwrap();
+    assert_eq!(config.site.listen, ["0.0.0.0:119".parse().unwrap(), "[::1]:0".parse().unwrap()]);
+    assert_eq!(config.site.data, Path::new("/srv/news"));
+    assert_eq!(config.site.cutoff_days, Some(10));
+    assert_eq!(config.site.readers, Network::ANYWHERE);
+    assert_eq!(config.site.posters, []);
+    assert_eq!(config.site.limits.article_bytes_max, 1 << 20);
+    assert_eq!(config.site.limits.segment_bytes, 2 << 20);
+    let [b, c] = config.peers.as_slice() else { panic!("two peers") };
+    assert_eq!(b.identities.len(), 2);
+    assert_eq!(b.accept_from, [Source::Network(Network::host("2001:db8::7".parse().unwrap()))]);
+    assert!(!b.send.wants(["comp.test", "alt.binaries.x"]));
+    assert_eq!(c.address, None);
+    assert_eq!(c.identities[0].as_str(), "c");
+    assert_eq!(c.accept_from.len(), 4);
+    assert_eq!(c.accept_from[3], Source::Host("c.example".to_owned()));
+}
+
+#[test]
+fn without_peers_toml_there_are_no_peers() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("feedd.toml");
+    std::fs::write(&file, SITE).unwrap();
+    let config = Config::read(&file).unwrap();
+    assert_eq!(config.peers, []);
+    assert_eq!(config.site.data, folder.path().join("data"));
+}
+
+#[test]
+fn every_mistake_has_its_line_and_its_cure() {
+    let site = [
+        "identity = \"not an identity\"",                 // 1
+        "listn = [\"127.0.0.1:1119\"]",                   // 2
+        "listen = [\"127.0.0.1\", 7, \"localhost:119\"]", // 3
+        "data = 5",                                       // 4
+        "cutoff_days = -1",                               // 5
+        "[access]",                                       // 6
+        "readers = [\"192.0.2.1/24\"]",                   // 7
+        "posters = \"loopback\"",                         // 8
+        "[limits]",                                       // 9
+        "idle_s = 60",                                    // 10
+        "article_bytes_max = \"10 MegaBytes\"",           // 11
+        "in_flight_bytes_max = \"1 MiB\"",                // 12
+        "conections_max = 10",                            // 13
+        "segment_bytes = true",                           // 14
+        "crosspost_max = 99999999999999999999999",        // 15
+    ];
+    let peers = [
+        "[[peer]]",                                  // 1
+        "name = \"b\"",                              // 2
+        "address = \"b.example\"",                   // 3
+        "send = \"comp.lang.*,comp.*\"",             // 4
+        "accept = \"!local.*\"",                     // 5
+        "[[peer]]",                                  // 6
+        "name = \"b\"",                              // 7
+        "address = \"b.example:119\"",               // 8
+        "identity = [\"c.example\", \"c.example\"]", // 9
+        "conections = 4",                            // 10
+        "[[peer]]",                                  // 11
+        "name = \"d\"",                              // 12
+        "[[peer]]",                                  // 13
+        "address = \"e.example:119\"",               // 14
+        "[[peer]]",                                  // 15
+        "name = \"f g\"",                            // 16
+        "accept_from = [\"10.0.0.256\"]",            // 17
+        "connections = 0",                           // 18
+        "[[site]]",                                  // 19
+    ];
+    let told = complaints(&site.join("\n"), &peers.join("\n"));
+    let expected = [
+        ("feedd.toml:1: \"not an identity\" is no path identity", "write this host's full domain name"),
+        ("feedd.toml:2: unknown key \"listn\"", "did you mean \"listen\"?"),
+        ("feedd.toml:3: \"listen\" holds something that is not a text", "write listen = ["),
+        ("feedd.toml:3: \"127.0.0.1\" is no address to listen on", "write an address and a port"),
+        ("feedd.toml:3: \"localhost:119\" is no address to listen on", "write an address and a port"),
+        ("feedd.toml:4: \"data\" is a whole number, not a text", "write data = \"data\""),
+        ("feedd.toml:5: \"cutoff_days\" is -1", "write a number from 0 to 36500"),
+        ("feedd.toml:7: \"192.0.2.1/24\" has bits set behind its prefix", "write \"192.0.2.0/24\""),
+        ("feedd.toml:8: \"posters\" is a text, not a list of texts", "write posters = ["),
+        ("feedd.toml:10: \"idle_s\" is 60", "write a number from 180"),
+        (
+            "feedd.toml:11: \"10 MegaBytes\" is no size",
+            "write a size such as article_bytes_max = \"10304 KiB\"",
+        ),
+        (
+            "feedd.toml:12: \"in_flight_bytes_max\" is less than one article",
+            "raise the first or lower the second",
+        ),
+        ("feedd.toml:13: unknown key \"conections_max\"", "did you mean \"connections_max\"?"),
+        ("feedd.toml:14: \"segment_bytes\" is a truth value", "write segment_bytes = \"1 GiB\""),
+        ("feedd.toml:15: \"crosspost_max\" is 99999999999999999999999", "write a number from 1 to 1000"),
+        ("peers.toml:3: \"b.example\" is no address to dial: it has no port", "write a host and a port"),
+        (
+            "peers.toml:4: \"send\": the pattern \"comp.lang.*\" can never decide",
+            "put the general pattern first",
+        ),
+        ("peers.toml:5: \"accept\": the pattern \"!local.*\" excludes nothing", "such as \"*,!local.*\""),
+        ("peers.toml:7: there are two peers \"b\"", "give each a name of its own"),
+        ("peers.toml:9: \"c.example\" stands there twice", "keep one of them"),
+        ("peers.toml:10: unknown key \"conections\"", "did you mean \"connections\"?"),
+        (
+            "peers.toml:11: peer \"d\" has neither \"address\" nor \"accept_from\"",
+            "add address = \"HOST:PORT\"",
+        ),
+        ("peers.toml:13: a [[peer]] without \"name\"", "add name = "),
+        ("peers.toml:16: \"f g\" is no name for a peer", "write 1 to 64 letters"),
+        ("peers.toml:17: \"10.0.0.256\" is neither an address nor a network", "or a host name"),
+        ("peers.toml:18: \"connections\" is 0", "write a number from 1 to 64; the default is 4"),
+        (
+            "peers.toml:18: \"connections\" has no effect",
+            "add address = \"HOST:PORT\" or remove \"connections\"",
+        ),
+        ("peers.toml:19: unknown key \"site\"", "known here are: peer"),
+    ];
+    for (complaint, (what, cure)) in told.iter().zip(expected) {
+        assert!(complaint.starts_with(what), "{complaint}\nshould begin: {what}");
+        let (_, told_cure) = complaint.split_once("; ").unwrap();
+        assert!(told_cure.contains(cure), "{complaint}\nshould advise: {cure}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn contradictions_with_the_site_are_told() {
+    let told = complaints(SITE, "[[peer]]\nname = \"A.example\"\naddress = \"a.example:119\"\n");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("peers.toml:2: \"A.example\" is the identity of this site itself; "),
+        "{told:?}"
+    );
+
+    let told = complaints(SITE, "[[peer]]\nname = \"b\"\naccept_from = \"loopback\"\nsend = \"comp.*\"\n");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("peers.toml:4: \"send\" has no effect"), "{told:?}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    for (text, line) in [
+        ("identity = \"a.example\"\nlisten = [\"127.0.0.1:1119\"\n", 2),
+        ("identity = a.example\n", 1),
+        ("identity = \"a.example\"\n\nidentity = \"b.example\"\n", 3),
+        ("identity = \"a.example\"\nlimits\n", 2),
+        ("\n\n[access\n", 3),
+    ] {
+        let told = complaints(text, "");
+        let prefix = format!("feedd.toml:{line}: not TOML: ");
+        assert!(told.iter().any(|complaint| complaint.starts_with(&prefix)), "{text:?} gives {told:?}");
+        assert!(told.iter().all(|complaint| complaint.contains("; ")), "{told:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_mistake() {
+    let told = Config::read(Path::new("no/such/feedd.toml")).unwrap_err();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].to_string().starts_with("no/such/feedd.toml:1: cannot be read: "), "{}", told[0]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("feedd.toml");
+    std::fs::write(&file, b"identity = \"a.example\"\n# caf\xe9\n").unwrap();
+    let told = Config::read(&file).unwrap_err();
+    assert_eq!((told[0].line, told[0].what.as_str()), (2, "not UTF-8"));
+}
