@@ -94,6 +94,22 @@ async fn the_cursor_resumes_after_the_store_is_opened_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_offered_and_not_answered_is_offered_again_after_a_restart() {
+    let silent = Receiver::start(|id, _| if number(id) < 10 { Answer::Take } else { Answer::Silence }).await;
+    let mut site = Site::new();
+    let feeds = site.feeds(&[peer("b", &silent)]);
+    site.accept(0..50);
+    silent.until("all are offered", |ledger| ledger.stories.len() == 50 && ledger.taken() == 10).await;
+    site.until(&feeds, "ten are settled", |status| status.lag == 40).await;
+    feeds.stop(Duration::ZERO).await;
+    site.reopen();
+    let receiver = Receiver::start(|_, _| Answer::Take).await;
+    let feeds = site.feeds(&[peer("b", &receiver)]);
+    receiver.until("the other forty are taken", |ledger| ledger.taken() == 40).await;
+    feeds.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deferred_article_survives_a_restart() {
     let receiver =
         Receiver::start(
