@@ -54,6 +54,14 @@ impl Outbox {
         }
     }
 
+    /// Gives its memory back while there is nothing to write.
+    pub(super) fn release(&mut self) {
+        if self.is_empty() {
+            self.buffer = Vec::new();
+            self.written = 0;
+        }
+    }
+
     /// Where commands are appended; only while it [`Outbox::has_room`].
     pub(super) fn commands(&mut self) -> &mut Vec<u8> {
         // Moved down only when at least half is waste: each octet moves once at most, on average.

@@ -37,6 +37,8 @@ const REPLY_S: u64 = 60;
 const OCTETS_PER_S: u64 = 64 * 1024;
 /// Seconds after which a further connection that has nothing to do is closed.
 const SPARE_S: u64 = 30;
+/// Seconds after which a connection that has nothing to do gives back its buffer.
+const REST_S: u64 = 5;
 /// A peer that does not take our QUIT has this long.
 const QUIT_PATIENCE: Duration = Duration::from_secs(1);
 /// An article that was next to be answered when this many connections broke is deferred: it may be
@@ -147,6 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.age_s += 1;
                     if self.is_spare(quiet_s)? {
                         return Ok(());
+                    }
+                    if quiet_s == REST_S {
+                        self.outbox.release();
                     }
                 }
             }

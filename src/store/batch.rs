@@ -6,7 +6,7 @@ use super::behind::{Changes, HistoryEntry};
 use super::disk::Disk;
 use super::groups::Facts;
 use super::log::{Tip, Visible};
-use super::record::{self, Kind, Numbered};
+use super::record::{self, ActText, Kind, Numbered};
 use super::segment::Packed;
 use super::shared::Shared;
 use super::types::{Location, LogEntry, Outcome, Seq, Settle};
@@ -83,7 +83,7 @@ impl Batch {
     }
 
     /// Adds an article with the seq; false when it cannot be a record and the seq is not used.
-    pub fn add_article(&mut self, identity: &str, seq: Seq, submitted: Submitted) -> bool {
+    pub fn add_article(&mut self, shared: &Shared, seq: Seq, submitted: Submitted) -> bool {
         if !record::fits(&submitted.article) {
             self.refused.push((submitted, "the article is too large for the log"));
             return false;
@@ -110,8 +110,15 @@ impl Batch {
             self.refused.push((submitted, "its newsgroups have just been removed"));
             return false;
         }
-        let numbered = Numbered { seq, filed: &self.filed, numbers: &numbers, body_crc: submitted.body_crc };
-        let encoded = record::encode_article(&mut self.buffer, identity, &submitted.article, &numbered);
+        let numbered = Numbered {
+            seq,
+            filed: &self.filed,
+            numbers: &numbers,
+            body_crc: submitted.body_crc,
+            salt: shared.spool.salt(),
+        };
+        let encoded =
+            record::encode_article(&mut self.buffer, &shared.identity, &submitted.article, &numbered);
         let body = &submitted.article.body;
         if body.len() < LARGE {
             self.buffer.extend_from_slice(body);
@@ -129,17 +136,26 @@ impl Batch {
     }
 
     /// Adds an act; `reply` hears of it when it is done.
-    pub fn add_act(&mut self, seq: Seq, kind: Kind, facts: Facts, reply: Sender<Result<(), StoreError>>) {
+    pub fn add_act(
+        &mut self,
+        salt: u32,
+        seq: Seq,
+        kind: Kind,
+        facts: Facts,
+        reply: Sender<Result<(), StoreError>>,
+    ) {
         let text = serde_json::to_vec(&facts).unwrap_or_default();
         let arrived = clock::now();
-        let octets = record::encode_act(&mut self.buffer, kind, seq, arrived, &text);
+        let octets =
+            record::encode_act(&mut self.buffer, &ActText { kind, seq, at: arrived, text: &text, salt });
         self.push(seq, octets, Item::Act { kind, facts, reply, arrived });
     }
 
     /// Adds a peer's state.
-    pub fn add_peer(&mut self, seq: Seq, text: &[u8]) {
+    pub fn add_peer(&mut self, salt: u32, seq: Seq, text: &[u8]) {
         let arrived = clock::now();
-        let octets = record::encode_act(&mut self.buffer, Kind::Peer, seq, arrived, text);
+        let octets =
+            record::encode_act(&mut self.buffer, &ActText { kind: Kind::Peer, seq, at: arrived, text, salt });
         self.push(seq, octets, Item::Peer { arrived });
     }
 

@@ -198,9 +198,8 @@ fn scan(
     let mut segment = from.segment;
     let mut offset = from.offset;
     while segment <= to.segment {
-        if let Some(file) = spool.file(segment) {
-            let end = if segment == to.segment { to.offset } else { file.metadata()?.len() };
-            let mut scan = Scan::new(file, segment, offset, end).narrow();
+        let end = if segment == to.segment { to.offset } else { spool.octets_of(segment) };
+        if let Some(mut scan) = Scan::new(spool, segment, offset, end).map(Scan::narrow) {
             loop {
                 match scan.step()? {
                     Step::End => break,

@@ -71,8 +71,8 @@ impl Opened {
         Ok(())
     }
 
-    fn record(&self, location: Location) -> Result<Record<'_>, ReadError> {
-        Record::parse(&self.bytes)
+    fn record(&self, location: Location, salt: u32) -> Result<Record<'_>, ReadError> {
+        Record::parse(&self.bytes, salt)
             .ok_or_else(|| ReadError::Corrupt(format!("{location:?}: the record's facts are damaged")))
     }
 }
@@ -104,7 +104,7 @@ impl Shared {
         let head_len = header.head_len as usize;
         let len = header.article_len();
         opened.extend(article_at + if len <= whole { len } else { head_len }, location, wait)?;
-        let record = opened.record(location)?;
+        let record = opened.record(location, self.spool.salt())?;
         let id = MessageId::try_from(record.id())
             .map_err(|_| ReadError::Corrupt(format!("{location:?}: no article's record")))?;
         if expect.is_some_and(|expect| *expect != id) {
@@ -125,7 +125,7 @@ impl Shared {
     pub fn row(&self, id: &MessageId, wait: Wait) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(location) = self.history.locate(self.history.fingerprint(id)) else { return Ok(None) };
         let opened = self.open_record(location, wait)?;
-        let record = opened.record(location)?;
+        let record = opened.record(location, self.spool.salt())?;
         Ok((record.id() == id.as_str().as_bytes()).then(|| record.row().to_vec()))
     }
 

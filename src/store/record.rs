@@ -20,7 +20,8 @@
 //! An act (a newsgroup set or removed, a peer's state) has its JSON text in the row's place and no
 //! article. The row is the overview row as served, so that a rebuild never parses an article and
 //! gives the same rows whatever has changed since; it ends with the numbers as Xref has them.
-//! Nothing is believed before the first CRC is right: it covers every length.
+//! Nothing is believed before the first CRC is right: it covers every length, and it begins with the
+//! log's salt, so that octets of an article cannot pass for a record where the log is damaged.
 
 use super::types::{NewArticle, Seq};
 use crate::clock::Timestamp;
@@ -174,6 +175,12 @@ impl Header {
     }
 }
 
+fn salted_crc(bytes: &[u8], salt: u32) -> u32 {
+    let mut crc = crc32fast::Hasher::new_with_initial(salt);
+    crc.update(bytes);
+    crc.finalize()
+}
+
 /// A record's fixed part and facts, checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
@@ -184,10 +191,10 @@ pub(super) struct Record<'a> {
 impl<'a> Record<'a> {
     /// Checks and reads the record at the beginning of `bytes`, which hold at least its fixed part
     /// and its facts ([`Header::article_at`] octets); none when it is damaged.
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub fn parse(bytes: &'a [u8], salt: u32) -> Option<Self> {
         let header = Header::parse(bytes)?;
         let facts = bytes.get(..header.article_at())?;
-        if crc32fast::hash(&facts[8..]) != header.crc {
+        if salted_crc(&facts[8..], salt) != header.crc {
             return None;
         }
         Some(Self { header, facts: &facts[HEADER..] })
@@ -254,6 +261,8 @@ pub(super) struct Numbered<'a> {
     pub numbers: &'a str,
     /// CRC-32 of the body.
     pub body_crc: u32,
+    /// The log's.
+    pub salt: u32,
 }
 
 /// Where an encoded article stands in the buffer it was appended to.
@@ -327,7 +336,7 @@ pub(super) fn encode_article(
         crc: 0,
     };
     header.write(&mut out[start..start + HEADER]);
-    header.crc = crc32fast::hash(&out[start + 8..head_at]);
+    header.crc = salted_crc(&out[start + 8..head_at], numbered.salt);
     out[start + 4..start + 8].copy_from_slice(&header.crc.to_le_bytes());
     Encoded { total: header.total(), octets: (out.len() - start) as u64, row, head_len }
 }
@@ -343,8 +352,19 @@ pub(super) fn fits(article: &NewArticle) -> bool {
         && article.groups.len() <= usize::from(u16::MAX)
 }
 
+/// What an act's record says.
+pub(super) struct ActText<'a> {
+    pub kind: Kind,
+    pub seq: Seq,
+    pub at: Timestamp,
+    pub text: &'a [u8],
+    /// The log's.
+    pub salt: u32,
+}
+
 /// Appends an act's whole record; returns its octets.
-pub(super) fn encode_act(out: &mut Vec<u8>, kind: Kind, seq: Seq, at: Timestamp, text: &[u8]) -> u64 {
+pub(super) fn encode_act(out: &mut Vec<u8>, act: &ActText<'_>) -> u64 {
+    let &ActText { kind, seq, at, text, salt } = act;
     let start = out.len();
     out.resize(start + HEADER, 0);
     out.extend_from_slice(text);
@@ -369,7 +389,7 @@ pub(super) fn encode_act(out: &mut Vec<u8>, kind: Kind, seq: Seq, at: Timestamp,
         crc: 0,
     };
     header.write(&mut out[start..start + HEADER]);
-    header.crc = crc32fast::hash(&out[start + 8..]);
+    header.crc = salted_crc(&out[start + 8..], salt);
     out[start + 4..start + 8].copy_from_slice(&header.crc.to_le_bytes());
     out.resize(start + header.total() as usize, 0);
     header.total()

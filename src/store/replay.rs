@@ -24,6 +24,8 @@ use std::sync::atomic::Ordering;
 const STRIDE: usize = 512;
 /// Text whose fingerprint tells whether an index was made under our secret.
 const KEY_CHECK: &[u8] = b"feedd";
+/// Text whose fingerprint gives a new log's salt.
+const SALT: &[u8] = b"salt";
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
     move |error| StoreError::Io(path.to_path_buf(), error)
@@ -84,6 +86,8 @@ pub(super) fn load(options: &Options) -> Result<(Shared, Checkpoint), StoreError
     let secret = secret(&options.dir)?;
     let open = || {
         let history = Arc::new(History::new(&secret));
+        // Should the segments' headers be damaged, the secret gives the salt again.
+        let salt = history.fingerprint_of(SALT).0 as u32;
         let check = history.fingerprint_of(KEY_CHECK).0.to_le_bytes();
         let index = Index::open(&path, &check)?;
         let checkpoint = index.checkpoint().ok().flatten().unwrap_or_default();
@@ -93,7 +97,7 @@ pub(super) fn load(options: &Options) -> Result<(Shared, Checkpoint), StoreError
         };
         let shared = Shared {
             identity: options.identity.clone(),
-            spool: Spool::open(options.dir.join("spool"))?,
+            spool: Spool::open(options.dir.join("spool"), salt)?,
             disk: options.disk.clone(),
             history,
             groups: Default::default(),
@@ -163,9 +167,9 @@ fn fits_log(shared: &Shared, checkpoint: &Checkpoint, last: Option<HistoryEntry>
     let stranger = || Failure("the index does not belong to this log".into());
     let last = last.filter(|last| last.seq.0 == checkpoint.seq).ok_or_else(stranger)?;
     let location = last.location.location();
-    let file = shared.spool.file(location.segment).ok_or_else(stranger)?;
-    let end = file.metadata()?.len();
-    let mut scan = Scan::new(file, location.segment, location.offset, end).narrow();
+    let end = shared.spool.octets_of(location.segment);
+    let scan = Scan::new(&shared.spool, location.segment, location.offset, end);
+    let mut scan = scan.ok_or_else(stranger)?.narrow();
     let seq = scan.facts(location.offset)?.map(|record| record.header.seq);
     (seq == Some(last.seq)).then_some(()).ok_or_else(stranger)
 }
@@ -234,9 +238,10 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn segment(&mut self, segment: u32, offset: u64, last: bool) -> io::Result<()> {
-        let Some(file) = self.shared.spool.file(segment) else { return Ok(()) };
-        let len = file.metadata()?.len();
-        let mut scan = Scan::new(file.clone(), segment, offset, len);
+        let spool = &self.shared.spool;
+        let Some(file) = spool.file(segment) else { return Ok(()) };
+        let len = spool.octets_of(segment);
+        let Some(mut scan) = Scan::new(spool, segment, offset, len) else { return Ok(()) };
         // Records whose article is damaged: a torn tail, unless something whole follows.
         let mut torn: Vec<u64> = Vec::new();
         let mut end = offset.max(SEGMENT_HEADER);

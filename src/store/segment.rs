@@ -1,10 +1,11 @@
 //! Segments: the files of the log, `spool/NNNNNNNNNN.seg`.
 //!
-//! A segment begins with 64 octets (magic, version, its number, the first seq in it, when it was
-//! created, CRC-32) and then holds records one behind the other. Only the last segment grows.
+//! A segment begins with 64 octets (magic 8, version 4, its number 4, the first seq in it 8, when it
+//! was created 8, the log's salt 4, zeros, CRC-32) and then holds records one behind the other.
+//! Only the last segment grows.
 
 use super::held;
-use super::record::HEADER;
+use super::record::{HEADER, Header, Record};
 use super::types::{Location, Seq, StoreError};
 use crate::clock::Timestamp;
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ impl Packed {
 pub(super) struct Spool {
     dir: PathBuf,
     files: RwLock<BTreeMap<u32, Arc<File>>>,
+    /// With it begins the CRC of every record; random, and the same in all segments of a log.
+    salt: u32,
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
@@ -44,21 +47,22 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
 }
 
 /// The octets before the first record.
-fn header(segment: u32, first: Seq, created: Timestamp) -> [u8; SEGMENT_HEADER as usize] {
+fn header(segment: u32, first: Seq, created: Timestamp, salt: u32) -> [u8; SEGMENT_HEADER as usize] {
     let mut bytes = [0; SEGMENT_HEADER as usize];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     bytes[12..16].copy_from_slice(&segment.to_le_bytes());
     bytes[16..24].copy_from_slice(&first.0.to_le_bytes());
     bytes[24..32].copy_from_slice(&created.unix_ms().to_le_bytes());
+    bytes[32..36].copy_from_slice(&salt.to_le_bytes());
     let crc = crc32fast::hash(&bytes[..60]);
     bytes[60..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
 impl Spool {
-    /// Opens all segments of a folder, creating it when it is not there.
-    pub fn open(dir: PathBuf) -> Result<Self, StoreError> {
+    /// Opens all segments of a folder, creating it when it is not there. A new log gets `new_salt`.
+    pub fn open(dir: PathBuf, new_salt: u32) -> Result<Self, StoreError> {
         std::fs::create_dir_all(&dir).map_err(io_error(&dir))?;
         let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(&dir).map_err(io_error(&dir))? {
@@ -73,7 +77,15 @@ impl Spool {
             let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io_error(&path))?;
             files.insert(segment, Arc::new(file));
         }
-        Ok(Self { dir, files: RwLock::new(files) })
+        let mut salts = files.iter().filter_map(|(segment, file)| salt_of(*segment, file).ok().flatten());
+        let salt = salts.next_back().unwrap_or(new_salt);
+        drop(salts);
+        Ok(Self { dir, files: RwLock::new(files), salt })
+    }
+
+    /// What the CRC of every record begins with.
+    pub fn salt(&self) -> u32 {
+        self.salt
     }
 
     /// The path of a segment.
@@ -117,7 +129,7 @@ impl Spool {
     pub fn create(&self, segment: u32, first: Seq, created: Timestamp) -> io::Result<Arc<File>> {
         let path = self.path(segment);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        file.write_all_at(&header(segment, first, created), 0)?;
+        file.write_all_at(&header(segment, first, created, self.salt), 0)?;
         file.sync_all()?;
         File::open(&self.dir)?.sync_all()?;
         let file = Arc::new(file);
@@ -125,21 +137,27 @@ impl Spool {
         Ok(file)
     }
 
-    /// Is the beginning of the segment as it should be? A segment cut off in its creation has
-    /// nothing in it that was acknowledged.
+    /// Is the beginning of the segment as it should be?
     pub fn has_header(&self, segment: u32) -> io::Result<bool> {
         let Some(file) = self.file(segment) else { return Ok(false) };
-        let mut bytes = [0; SEGMENT_HEADER as usize];
-        match file.read_exact_at(&mut bytes, 0) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            done => done?,
-        }
-        let crc = crc32fast::hash(&bytes[..60]);
-        Ok(bytes[..8] == MAGIC
-            && bytes[8..12] == VERSION.to_le_bytes()
-            && bytes[12..16] == segment.to_le_bytes()
-            && bytes[60..] == crc.to_le_bytes())
+        Ok(salt_of(segment, &file)? == Some(self.salt))
     }
+}
+
+/// The salt in a segment's beginning; none when that is damaged.
+fn salt_of(segment: u32, file: &File) -> io::Result<Option<u32>> {
+    let mut bytes = [0; SEGMENT_HEADER as usize];
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        done => done?,
+    }
+    let crc = crc32fast::hash(&bytes[..60]);
+    let right = bytes[..8] == MAGIC
+        && bytes[8..12] == VERSION.to_le_bytes()
+        && bytes[12..16] == segment.to_le_bytes()
+        && bytes[60..] == crc.to_le_bytes();
+    let salt: [u8; 4] = [bytes[32], bytes[33], bytes[34], bytes[35]];
+    Ok(right.then_some(u32::from_le_bytes(salt)))
 }
 
 /// Octets a scan reads at once.
@@ -149,6 +167,7 @@ const WINDOW: usize = 1 << 20;
 /// jumped over.
 pub(super) struct Scan {
     file: Arc<File>,
+    salt: u32,
     segment: u32,
     end: u64,
     at: u64,
@@ -168,10 +187,13 @@ pub(super) enum Step {
 }
 
 impl Scan {
-    /// A scan of a segment from `at` (where a record begins) to `end`.
-    pub fn new(file: Arc<File>, segment: u32, at: u64, end: u64) -> Self {
+    /// A scan of a segment from `at` (where a record begins) to `end`; none when there is no such
+    /// segment.
+    pub fn new(spool: &Spool, segment: u32, at: u64, end: u64) -> Option<Self> {
         let at = at.max(SEGMENT_HEADER);
-        Self { file, segment, end, at, window: Vec::new(), window_at: 0, read_at_once: WINDOW }
+        let window = Vec::new();
+        let (file, salt) = (spool.file(segment)?, spool.salt);
+        Some(Self { file, salt, segment, end, at, window, window_at: 0, read_at_once: WINDOW })
     }
 
     /// The same, reading less at once: for the few records of one answer.
@@ -209,12 +231,13 @@ impl Scan {
     }
 
     /// The octets from a record's beginning to its article.
-    pub fn facts(&mut self, at: u64) -> io::Result<Option<super::record::Record<'_>>> {
-        let Some(header) = super::record::Header::parse(self.bytes(at, HEADER)?) else { return Ok(None) };
+    pub fn facts(&mut self, at: u64) -> io::Result<Option<Record<'_>>> {
+        let Some(header) = Header::parse(self.bytes(at, HEADER)?) else { return Ok(None) };
         if at + header.total() > self.end {
             return Ok(None);
         }
-        Ok(super::record::Record::parse(self.bytes(at, header.article_at())?))
+        let salt = self.salt;
+        Ok(Record::parse(self.bytes(at, header.article_at())?, salt))
     }
 
     /// The next record or what stands in its place.

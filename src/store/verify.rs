@@ -99,8 +99,7 @@ pub(super) fn verify(shared: &Shared, progress: &dyn Fn(u64, u64)) -> Result<Ver
             Ok(false) => check.wrong(Location { segment, offset: 0 }, "the segment's header is damaged"),
             Err(error) => return Err(StoreError::Io(path, error)),
         }
-        if let Some(file) = shared.spool.file(segment) {
-            let mut scan = Scan::new(file, segment, 0, len(segment));
+        if let Some(mut scan) = Scan::new(&shared.spool, segment, 0, len(segment)) {
             check.segment(&mut scan).map_err(|error| StoreError::Io(path, error))?;
         }
         done += len(segment);

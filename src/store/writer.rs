@@ -149,13 +149,15 @@ impl Writer {
             match job {
                 Job::Article(submitted) => {
                     let next = Seq(seq.0 + 1);
-                    if batch.add_article(&self.shared.identity, next, submitted) {
+                    if batch.add_article(&self.shared, next, submitted) {
                         seq = next;
                     }
                 }
                 Job::Act(act, reply) => {
                     match self.record_of(act) {
-                        Ok((kind, facts)) => batch.add_act(Seq(seq.0 + 1), kind, facts, reply),
+                        Ok((kind, facts)) => {
+                            batch.add_act(self.shared.spool.salt(), Seq(seq.0 + 1), kind, facts, reply)
+                        }
                         // Whoever asked may have gone; then nobody needs the answer.
                         Err(error) => drop(reply.send(Err(error))),
                     }
@@ -207,7 +209,7 @@ impl Writer {
         for text in texts {
             if text.len() + record::HEADER < record::FACTS_MAX {
                 seq = Seq(seq.0 + 1);
-                batch.add_peer(seq, &text);
+                batch.add_peer(self.shared.spool.salt(), seq, &text);
             }
         }
         if !self.commit(batch) {

@@ -66,8 +66,7 @@ async fn straight_to_a_peer_that_takes_everything_and_nothing_is_asked_twice() {
     site.accept(0..5000);
     receiver.until("all is taken", |ledger| ledger.taken() == 5000).await;
     feeds.stop(GRACE).await;
-    let status = &feeds.status();
-    assert!(status.is_empty(), "a stopped feed has no figures");
+    assert!(feeds.status().is_empty(), "a stopped feed has no figures");
     let ledger = receiver.ledger.lock().unwrap();
     assert!(ledger.straight > 3000, "TAKETHIS without CHECK: {}", ledger.straight);
     assert!(ledger.stories.values().all(|story| story.offers == 1 && story.transfers == 1));
@@ -95,6 +94,22 @@ async fn the_cursor_resumes_after_the_store_is_opened_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_offered_and_not_answered_is_offered_again_after_a_restart() {
+    let silent = Receiver::start(|id, _| if number(id) < 10 { Answer::Take } else { Answer::Silence }).await;
+    let mut site = Site::new();
+    let feeds = site.feeds(&[peer("b", &silent)]);
+    site.accept(0..50);
+    silent.until("all are offered", |ledger| ledger.stories.len() == 50 && ledger.taken() == 10).await;
+    site.until(&feeds, "ten are settled", |status| status.lag == 40).await;
+    feeds.stop(Duration::ZERO).await;
+    site.reopen();
+    let receiver = Receiver::start(|_, _| Answer::Take).await;
+    let feeds = site.feeds(&[peer("b", &receiver)]);
+    receiver.until("the other forty are taken", |ledger| ledger.taken() == 40).await;
+    feeds.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deferred_article_survives_a_restart() {
     let receiver =
         Receiver::start(
@@ -112,6 +127,26 @@ async fn a_deferred_article_survives_a_restart() {
     site.reopen();
     let feeds = site.feeds(&[peer("b", &receiver)]);
     receiver.until("the tenth is taken", |ledger| ledger.taken() == 10).await;
+    feeds.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_article_that_breaks_every_connection_does_not_stop_the_others() {
+    let receiver =
+        Receiver::start(
+            |id, story| {
+                if number(id) == 7 && story.offers <= 4 { Answer::Drop } else { Answer::Take }
+            },
+        )
+        .await;
+    let site = Site::new();
+    let feeds = site.feeds(&[peer("b", &receiver)]);
+    site.accept(0..100);
+    site.until(&feeds, "it is put off and the cursor goes on", |status| {
+        status.lag == 0 && status.accepted == 99 && status.deferred == 1
+    })
+    .await;
+    receiver.until("it is offered again later", |ledger| ledger.taken() == 100).await;
     feeds.stop(GRACE).await;
 }
 

@@ -26,6 +26,8 @@ pub enum Answer {
     Defer,
     /// Nothing: the connection is dropped, after the article if there is one.
     Drop,
+    /// Nothing at all: the sender waits.
+    Silence,
 }
 
 /// What a receiver knows of one Message-ID.
@@ -178,6 +180,7 @@ impl Desk {
                         Answer::Refuse => 438,
                         Answer::Defer => 431,
                         Answer::Drop => 0,
+                        Answer::Silence => continue,
                     };
                     reply(&mut writer, code, id).await?
                 }
@@ -231,6 +234,7 @@ impl Desk {
             Answer::Refuse => return reply(writer, 435, "no").await,
             Answer::Defer => return reply(writer, 436, "later").await,
             Answer::Drop => return Ok(false),
+            Answer::Silence => return Ok(true),
             Answer::Take | Answer::Reject => {}
         }
         reply(writer, 335, "send it").await?;
