@@ -96,6 +96,11 @@ fn without_a_config_there_is_a_site_of_defaults() {
     assert!(good && out.contains("built-in defaults") && out.contains("127.0.0.1:1119"), "{out}");
     let (good, _, err) = feedd(&["peer", "add", "b", "--address", "b.example:119"]);
     assert!(!good && err.contains("feedd init"), "{err}");
+    for command in [&["status"][..], &["group", "list"], &["verify"], &["rebuild"]] {
+        let (good, _, err) = feedd(command);
+        assert!(!good && err.contains("no site has its data here"), "{command:?}: {err}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

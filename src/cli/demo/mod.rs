@@ -56,6 +56,9 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
         "\nPoint a newsreader at any of them and post in {NEWSGROUP}, or:\n  {}\n",
         screen.cyan(&format!("{} post -s {first} -n {NEWSGROUP} --subject Hello", feedc()))
     ))?;
+    if arguments.seconds.is_none() {
+        say(screen.dim("Ctrl-C ends the demo."))?;
+    }
     watch(&federation, &screen, &stop, arguments.seconds.map(Duration::from_secs))?;
     say("\nStopping the sites and removing their folder.")?;
     drop(federation);
@@ -155,7 +158,13 @@ fn relay(federation: &Federation, screen: &Screen) -> Result<(), Failure> {
             arrival.path
         ))?;
     }
-    say("")
+    match federation.sites.as_slice() {
+        [first, _, .., last] => say(format!(
+            "\n{} has never heard of {}: the article was relayed by sites that know their neighbours only.\n",
+            last.identity, first.identity
+        )),
+        _ => say(""),
+    }
 }
 
 /// Asks until the article is there; none when it does not come.
