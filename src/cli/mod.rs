@@ -69,6 +69,9 @@ enum Command {
     /// Write the folder of a new site: config, peers, store
     Init(init::Arguments),
     /// Run the site in the foreground until SIGTERM or SIGINT; SIGHUP reloads the config
+    ///
+    /// One line on stdout says when it is ready, and on which addresses. The log goes to stderr;
+    /// $FEEDD_LOG says what is logged: "warn", "info" (the default), "info,feedd::feed=debug", ...
     Run(ConfigFile),
     /// Check feedd.toml and peers.toml: every mistake with its file, line and cure
     Check(ConfigFile),

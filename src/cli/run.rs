@@ -71,7 +71,8 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 
 async fn serve(site: Site) -> Result<(), Failure> {
     let identity = site.config.site.identity.to_string();
-    let control = site.data().join(admin::SOCKET);
+    let control = std::path::absolute(site.data().join(admin::SOCKET))
+        .map_err(|error| Failure::because(format!("the control socket: {error}")))?;
     let no_signals = |error| Failure::because(format!("signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;

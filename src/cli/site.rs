@@ -75,7 +75,19 @@ impl Site {
 
     /// As [`Site::open`], with options that began as [`Site::options`].
     pub(super) fn open_with(&self, options: Options) -> Result<Store, Failure> {
+        self.must_exist()?;
         Store::open(options).map_err(|error| store_failure(self.data(), &error))
+    }
+
+    /// Asking after a site that is not there does not make one.
+    pub(super) fn must_exist(&self) -> Result<(), Failure> {
+        if self.data().exists() {
+            return Ok(());
+        }
+        Err(Failure::because(format!(
+            "{}: no site has its data here; `feedd init` makes one, and -c names one",
+            self.data().display()
+        )))
     }
 
     /// The newsgroups that are created when there is none at all.

@@ -29,7 +29,7 @@ pub(super) fn status(report: &Report) -> Result<(), Failure> {
 fn shown(status: &SiteStatus) -> String {
     let store = &status.store;
     let state = if status.running {
-        format!("runs since {} on {}", duration(status.uptime_s), status.addresses.join(" "))
+        format!("runs for {} on {}", duration(status.uptime_s), status.addresses.join(" "))
     } else {
         "is stopped".to_owned()
     };

@@ -18,9 +18,7 @@ pub(super) fn rebuild(file: &ConfigFile) -> Result<(), Failure> {
             data.display()
         )));
     }
-    if !data.exists() {
-        return Err(Failure::because(format!("{}: there is no store yet", data.display())));
-    }
+    site.must_exist()?;
     Store::discard_index(data).map_err(|error| store_failure(data, &error))?;
     let bar = octets_bar("rebuilding");
     let progress = bar.clone();

@@ -1,7 +1,8 @@
 //! Patterns of a subscription that can never matter. The rightmost pattern that matches decides
 //! (RFC 3977 s.4.1), so one whose every newsgroup a later one matches too is dead text, and nearly
-//! always a list written in the wrong order.
+//! always a list written in the wrong order. One that matches no newsgroup name is a slip.
 
+use crate::article::NewsgroupName;
 use crate::wildmat::{Mark, Pattern, Wildmat};
 
 /// A pattern that could be left out, and what to do about it.
@@ -25,7 +26,13 @@ pub(super) fn without_effect(wildmat: &Wildmat) -> Vec<WithoutEffect> {
         let (before, after) = patterns.split_at(index);
         let after = after.get(1..).unwrap_or_default();
         let text = written(pattern);
-        if let Some(later) = after.iter().find(|later| covers(&later.text, &pattern.text)) {
+        // Whatever stands for a wildcard, the octets beside it stay.
+        if let Err(bad) = NewsgroupName::check(&pattern.text.replace(['*', '?'], "x")) {
+            found.push(WithoutEffect {
+                what: format!("the pattern \"{text}\" can match no newsgroup name: {}", bad.0),
+                cure: "write whole names (comp.lang.c) or hierarchies (comp.*)".to_owned(),
+            });
+        } else if let Some(later) = after.iter().find(|later| covers(&later.text, &pattern.text)) {
             let later = written(later);
             found.push(WithoutEffect {
                 what: format!(
@@ -123,6 +130,9 @@ mod tests {
             ("comp.lang.*,comp.*", 1),
             ("a.*,b.*,*", 2),
             ("@alt.*,!alt.test", 0),
+            ("comp.", 1),
+            ("comp..*", 1),
+            ("*.binaries.*,a?b.*", 0),
         ] {
             let Ok(wildmat) = Wildmat::parse_subscription(text) else { panic!("{text} is a wildmat") };
             assert_eq!(without_effect(&wildmat).len(), dead, "{text}");

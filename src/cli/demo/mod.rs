@@ -54,12 +54,24 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
     let first = federation.sites.first().map(|site| site.address.to_string()).unwrap_or_default();
     say(format!(
         "\nPoint a newsreader at any of them and post in {NEWSGROUP}, or:\n  {}\n",
-        screen.cyan(&format!("feedc post -s {first} -n {NEWSGROUP} --subject Hello"))
+        screen.cyan(&format!("{} post -s {first} -n {NEWSGROUP} --subject Hello", feedc()))
     ))?;
+    if arguments.seconds.is_none() {
+        say(screen.dim("Ctrl-C ends the demo."))?;
+    }
     watch(&federation, &screen, &stop, arguments.seconds.map(Duration::from_secs))?;
     say("\nStopping the sites and removing their folder.")?;
     drop(federation);
     say("Thank you for watching.")
+}
+
+/// How a newcomer starts the other program: `cargo run -- demo` has built this one alone.
+fn feedc() -> String {
+    if std::env::var_os("CARGO_MANIFEST_DIR").is_some() {
+        return "cargo run --release --bin feedc --".to_owned();
+    }
+    let beside = std::env::current_exe().map(|program| program.with_file_name("feedc"));
+    beside.ok().filter(|path| path.exists()).map_or("feedc".to_owned(), |path| path.display().to_string())
 }
 
 /// A word on the channel when somebody wants us to end: Ctrl-C, a closed terminal, SIGTERM.
@@ -146,7 +158,13 @@ fn relay(federation: &Federation, screen: &Screen) -> Result<(), Failure> {
             arrival.path
         ))?;
     }
-    say("")
+    match federation.sites.as_slice() {
+        [first, _, .., last] => say(format!(
+            "\n{} has never heard of {}: the article was relayed by sites that know their neighbours only.\n",
+            last.identity, first.identity
+        )),
+        _ => say(""),
+    }
 }
 
 /// Asks until the article is there; none when it does not come.

@@ -27,6 +27,8 @@ use tokio::runtime::Runtime;
 
 /// Different reasons that are counted each for itself.
 const REASONS_MAX: usize = 1000;
+/// Articles between two counts on the progress bar.
+const MESSAGE_EVERY: u64 = 100;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -129,12 +131,18 @@ fn feed(stream: UnixStream, arguments: &Arguments, article_bytes_max: usize) -> 
     let mut feeder = Feeder::start(client);
     let mut troubles = Vec::new();
     let mut found_any = false;
+    let mut sent: u64 = 0;
     for path in &arguments.path {
         let mut source = Source::new(article_bytes_max, &bar, |found| {
             found_any = true;
             match found {
                 Found::Article(text) => match feeder.send(text) {
-                    Ok(()) => bar.set_message(format!("{} accepted,", feeder.accepted())),
+                    Ok(()) => {
+                        sent += 1;
+                        if sent.is_multiple_of(MESSAGE_EVERY) {
+                            bar.set_message(format!("{} accepted,", feeder.accepted()));
+                        }
+                    }
                     Err(feeder::Unsent::Rejected(reason)) => own.reject(&reason),
                     Err(feeder::Unsent::Closed) => return false,
                 },

@@ -286,13 +286,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("articles");
         let mut archive = tar();
-        archive.truncate(archive.len() - 2048 + 100);
-        let second_header = 3 * 512 + 1024;
-        archive[second_header + 150] ^= 1;
+        // The checksum in the header behind the first article, which takes two blocks.
+        archive[2 * 512 + 150] ^= 1;
         fs::write(&file, archive).unwrap();
         let found = found(&file, 1000);
-        assert_eq!(found.first(), Some(&text(A)));
-        assert_eq!(found.last().map(String::as_str), Some("trouble"));
+        assert_eq!(found, [text(A), "trouble".to_owned()]);
     }
 
     #[test]
