@@ -36,7 +36,10 @@ fn an_accepted_article_is_known_numbered_readable_and_in_the_log() {
         assert_eq!(store.locate_number(&group, 1, Wait::No).unwrap(), store.locate(&id));
         let row = rows(&store, name, 1, 9).remove(0);
         let octets = stored.len - 3;
-        assert_eq!(row.1, format!("Subject one\tposter\tdate\t<one@x>\t\t{octets}\t1\tXref: site.example a.b:1 c.d:1"));
+        assert_eq!(
+            row.1,
+            format!("Subject one\tposter\tdate\t<one@x>\t\t{octets}\t1\tXref: site.example a.b:1 c.d:1")
+        );
         assert_eq!(store.row(&id, Wait::Disk).unwrap().unwrap(), row.1.as_bytes());
     }
     let (entries, next) = store.log(Seq(0), 10, Wait::No).unwrap();
