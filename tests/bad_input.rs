@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::articles::{message_id, posted, relayed, run_of};
-use support::client::Client;
 use support::process::{memory_kib, wait_until};
 use support::random::Random;
 use support::site::Site;
@@ -181,7 +180,7 @@ fn connections_allowed() -> u64 {
 
 /// Opens connections and leaves them: a third at once, a third after a command, a third within an
 /// article.
-fn leave_open(site: &Site, count: u64) -> Vec<Client> {
+fn leave_open(site: &Site, count: u64) -> Vec<TcpStream> {
     (0..count)
         .map(|number| {
             let mut client = site.client();
@@ -193,7 +192,7 @@ fn leave_open(site: &Site, count: u64) -> Vec<Client> {
                     client.send(format!("TAKETHIS {id}\r\nSubject: half a li").as_bytes()).unwrap();
                 }
             }
-            client
+            client.into_socket()
         })
         .collect()
 }
