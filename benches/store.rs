@@ -106,7 +106,7 @@ impl Maker {
         // Skewed: the square of an even spread.
         let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44;
         let count = self.groups.len() as u64;
-        let first = (spread * spread >> 20) * count >> 20;
+        let first = (((spread * spread) >> 20) * count) >> 20;
         let second = n % count;
         let mut groups = vec![self.groups[first as usize].clone()];
         if second != first && n.is_multiple_of(4) {

@@ -1,7 +1,5 @@
 //! What the store's tests share: articles, waiters, a disk that fails, all answers of a store.
 
-#![allow(clippy::unwrap_used)]
-
 use feedd::article::{MessageId, NewsgroupName};
 use feedd::clock::Timestamp;
 use feedd::store::{Disk, GroupStatus, NewArticle, Options, Outcome, RealDisk, Seq, Settle, Store, Wait};

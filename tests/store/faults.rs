@@ -1,13 +1,9 @@
 //! The store on damaged files, and on a disk that fills up, fails, or loses what was not synced.
-#![allow(clippy::unwrap_used)]
-
-mod store_support;
-
+use super::support::*;
 use feedd::store::{Known, Options, Outcome, ReadError, Store, StoreError, Wait};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use store_support::*;
 
 /// A closed store with `count` articles; what it answered.
 fn filled(dir: &Path, count: usize) -> Answers {

@@ -1,15 +1,11 @@
 //! The store's contract, through its public face: acceptance, order, numbers, reopening, rebuilding.
-//! Damage and failing disks are in `store_faults.rs`.
-#![allow(clippy::unwrap_used)]
-
-mod store_support;
-
+//! Damage and failing disks are in `faults`.
+use super::support::*;
 use feedd::clock::Timestamp;
 use feedd::store::{GroupStatus, Known, Outcome, PeerState, ReadError, Seq, Store, StoreError, Wait};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use store_support::*;
 
 #[test]
 fn an_accepted_article_is_known_numbered_readable_and_in_the_log() {
@@ -242,10 +238,10 @@ fn old_rows_and_log_entries_come_from_the_disk() {
     assert_eq!(store.neighbour(&group, 9999, false, Wait::Disk).unwrap(), Some(300));
     // The block that grows was not in memory: what comes now joins what the index has.
     accepted(put(&store, "more", &["a.b"], 1));
-    assert_eq!(store_support::rows(&store, "a.b", 280, 400).len(), 22);
+    assert_eq!(super::support::rows(&store, "a.b", 280, 400).len(), 22);
     store.close();
     let store = open(dir.path());
-    assert_eq!(store_support::rows(&store, "a.b", 1, 400).len(), 301);
+    assert_eq!(super::support::rows(&store, "a.b", 1, 400).len(), 301);
 }
 
 #[test]
