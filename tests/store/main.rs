@@ -1,0 +1,6 @@
+//! The store through its public face: its contract, against a model, and on files and disks that fail.
+#![allow(clippy::unwrap_used)]
+
+mod contract;
+mod faults;
+mod support;
