@@ -343,7 +343,8 @@ impl Store {
     }
 
     /// Keeps a peer's state: at once in memory, with the next checkpoint (at most a minute later, or at
-    /// close) in the index and in the log.
+    /// close) in the index and in the log. The first state of a peer is in the log before the next
+    /// article.
     pub fn save_peer(&self, peer: &str, state: PeerState) {
         self.shared().peers.save(peer, state);
     }

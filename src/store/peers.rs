@@ -6,6 +6,7 @@ use super::types::{PeerState, Seq};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The text of a [`super::record::Kind::Peer`] record and of the index's row.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +29,8 @@ struct Entry {
 #[derive(Default)]
 pub(super) struct Peers {
     entries: Mutex<HashMap<String, Entry>>,
+    /// The log has never heard of a peer that is here.
+    newcomers: AtomicBool,
 }
 
 /// The text of a state.
@@ -46,8 +49,17 @@ impl Peers {
         let mut entries = held(self.entries.lock());
         let changed = entries.get(peer).is_none_or(|entry| entry.state != state);
         if changed {
-            entries.insert(peer.to_owned(), Entry { state, log_owes: true, index_owes: true });
+            let entry = Entry { state, log_owes: true, index_owes: true };
+            if entries.insert(peer.to_owned(), entry).is_none() {
+                self.newcomers.store(true, Ordering::Release);
+            }
         }
+    }
+
+    /// Has a peer come for the first time since this was asked last? Where it stands goes into the log
+    /// before the next article: lost in a crash, it would begin behind what it is owed.
+    pub fn take_newcomers(&self) -> bool {
+        self.newcomers.load(Ordering::Relaxed) && self.newcomers.swap(false, Ordering::AcqRel)
     }
 
     /// Takes over a state from a text of the index or (`from_log`) of the log; false when it is none.
@@ -73,6 +85,7 @@ impl Peers {
 
     /// The log could not be written: it lacks them still.
     pub fn log_failed(&self) {
+        self.newcomers.store(true, Ordering::Release);
         held(self.entries.lock()).values_mut().for_each(|entry| entry.log_owes = true);
     }
 

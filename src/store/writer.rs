@@ -124,7 +124,8 @@ impl Writer {
         loop {
             let open = self.queue.take(&mut jobs, Duration::from_millis(PEERS_EVERY_MS as u64));
             let now = clock::now().unix_ms();
-            if !open || !(0..PEERS_EVERY_MS).contains(&(now.saturating_sub(peers_at))) {
+            let due = !(0..PEERS_EVERY_MS).contains(&(now.saturating_sub(peers_at)));
+            if !open || due || self.shared.peers.take_newcomers() {
                 peers_at = now;
                 self.write_peers(&mut batch);
             }

@@ -317,7 +317,11 @@ fn newsfeeds(setup: &InnSetup) -> String {
 
 fn innfeed_conf(setup: &InnSetup) -> String {
     let mut text = String::from(
-        "initial-reconnect-time: 1\nmax-reconnect-time: 2\ngen-html: false\n\
+        // What comes in before the first connection is put aside and fed from files later, after
+        // minutes by default: seconds will do here.
+        "initial-sleep: 1\nbacklog-highwater: 10000\nbacklog-rotate-period: 2\n\
+         backlog-newfile-period: 2\nbacklog-ckpt-period: 2\nhost-queue-highwater: 10000\n\
+         initial-reconnect-time: 1\nmax-reconnect-time: 2\ngen-html: false\nmax-queue-size: 100\n\
          initial-connections: 1\nmax-connections: 2\nstreaming: true\nresponse-timeout: 30\n",
     );
     for FeedTo { name, port, .. } in &setup.feed_to {

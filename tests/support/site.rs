@@ -183,8 +183,9 @@ impl Drop for Site {
     }
 }
 
+/// The last lines but those of the newslog, of which there is one per article.
 fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("newslog")).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
