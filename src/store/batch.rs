@@ -38,9 +38,27 @@ enum Piece {
 /// What stands behind a record of the batch.
 #[allow(clippy::large_enum_variant)] // nearly all are articles
 enum Item {
-    Article { submitted: Submitted, numbers: String, filings: Range<usize>, row: Range<usize>, len: usize },
-    Act { kind: Kind, facts: Facts, reply: Sender<Result<(), StoreError>>, arrived: Timestamp },
-    Peer { arrived: Timestamp },
+    Article {
+        submitted: Submitted,
+        numbers: String,
+        filings: Range<usize>,
+        row: Range<usize>,
+        len: usize,
+    },
+    Act {
+        kind: Kind,
+        facts: Facts,
+        reply: Sender<Result<(), StoreError>>,
+        arrived: Timestamp,
+    },
+    Peer {
+        arrived: Timestamp,
+    },
+    /// Not written: it cannot be kept.
+    Refused {
+        submitted: Submitted,
+        why: &'static str,
+    },
 }
 
 struct Entry {
@@ -61,8 +79,9 @@ pub(super) struct Batch {
     octets: u64,
     entries: Vec<Entry>,
     filings: Vec<Filing>,
-    refused: Vec<(Submitted, &'static str)>,
-    settled: Vec<(Arc<dyn Settle>, u64, Seq)>,
+    /// Entries that are written.
+    records: u64,
+    settled: Vec<(Arc<dyn Settle>, u64, Outcome)>,
     replies: Vec<Sender<Result<(), StoreError>>>,
     filed: Vec<(u32, u64)>,
     changes: Changes,
@@ -78,14 +97,14 @@ impl Batch {
     }
 
     /// Seqs it will take.
-    pub fn records(&self) -> usize {
-        self.entries.len()
+    pub fn records(&self) -> u64 {
+        self.records
     }
 
     /// Adds an article with the seq; false when it cannot be a record and the seq is not used.
     pub fn add_article(&mut self, shared: &Shared, seq: Seq, submitted: Submitted) -> bool {
         if !record::fits(&submitted.article) {
-            self.refused.push((submitted, "the article is too large for the log"));
+            self.refuse(seq, submitted, "the article is too large for the log");
             return false;
         }
         self.filed.clear();
@@ -107,7 +126,7 @@ impl Batch {
         }
         let numbers = String::from_utf8(numbers).unwrap_or_default();
         if self.filed.is_empty() {
-            self.refused.push((submitted, "its newsgroups have just been removed"));
+            self.refuse(seq, submitted, "its newsgroups have just been removed");
             return false;
         }
         let numbered = Numbered {
@@ -162,6 +181,12 @@ impl Batch {
     fn push(&mut self, seq: Seq, octets: u64, item: Item) {
         self.entries.push(Entry { seq, at: self.octets, octets, item });
         self.octets += octets;
+        self.records += 1;
+    }
+
+    fn refuse(&mut self, seq: Seq, submitted: Submitted, why: &'static str) {
+        let item = Item::Refused { submitted, why };
+        self.entries.push(Entry { seq, at: self.octets, octets: 0, item });
     }
 
     fn cut_piece(&mut self) {
@@ -200,6 +225,11 @@ impl Batch {
             };
             let mut visible = Visible { seq, location: packed, arrived: Timestamp::default(), entry: None };
             match item {
+                Item::Refused { submitted: Submitted { held, waiter, tag, .. }, why } => {
+                    drop(held);
+                    self.settled.push((waiter, tag, Outcome::Failed(why.into())));
+                    continue;
+                }
                 Item::Peer { arrived } => entry.arrived = arrived,
                 Item::Act { kind, facts, reply, arrived } => {
                     entry.arrived = arrived;
@@ -234,7 +264,7 @@ impl Batch {
                         date: article.date,
                         arrived: article.arrived,
                     }));
-                    self.settled.push((waiter, tag, seq));
+                    self.settled.push((waiter, tag, Outcome::Accepted(seq)));
                 }
             }
             visible.arrived = entry.arrived;
@@ -246,22 +276,35 @@ impl Batch {
         shared.log.publish(&mut self.visible, tip, &mut self.dropped);
     }
 
-    /// Tells the outcomes of a batch that is visible.
+    /// Tells that nothing of the batch was kept: seqs and numbers are given again.
+    pub fn fail(&mut self, why: &str) {
+        for filing in &self.filings {
+            filing.group.take_back_numbers();
+        }
+        for Entry { item, .. } in self.entries.drain(..) {
+            match item {
+                Item::Article { submitted, .. } | Item::Refused { submitted, .. } => {
+                    let Submitted { held, waiter, tag, .. } = submitted;
+                    drop(held);
+                    self.settled.push((waiter, tag, Outcome::Failed(why.to_owned())));
+                }
+                // Whoever asked may have gone; then nobody needs the answer.
+                Item::Act { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(why.to_owned())))),
+                Item::Peer { .. } => {}
+            }
+        }
+        self.settle();
+    }
+
+    /// Tells the outcomes, wakes each waiter once, and empties the batch.
     pub fn settle(&mut self) {
         let mut wake = Vec::new();
         self.woken.clear();
-        let mut tell = |waiter: Arc<dyn Settle>, tag, outcome| {
+        for (waiter, tag, outcome) in self.settled.drain(..) {
             waiter.settle(tag, outcome);
             if self.woken.insert(Arc::as_ptr(&waiter).cast::<()>() as usize) {
                 wake.push(waiter);
             }
-        };
-        for (waiter, tag, seq) in self.settled.drain(..) {
-            tell(waiter, tag, Outcome::Accepted(seq));
-        }
-        for (Submitted { held, waiter, tag, .. }, why) in self.refused.drain(..) {
-            drop(held);
-            tell(waiter, tag, Outcome::Failed(why.into()));
         }
         for waiter in wake {
             waiter.wake();
@@ -273,29 +316,6 @@ impl Batch {
         self.reset();
     }
 
-    /// Tells that nothing of the batch was kept: seqs and numbers are given again.
-    pub fn fail(&mut self, why: &str) {
-        for filing in &self.filings {
-            filing.group.take_back_numbers();
-        }
-        let mut waiters = Vec::new();
-        for entry in self.entries.drain(..) {
-            match entry.item {
-                Item::Article { submitted: Submitted { held, waiter, tag, .. }, .. } => {
-                    drop(held);
-                    waiter.settle(tag, Outcome::Failed(why.to_owned()));
-                    waiters.push(waiter);
-                }
-                Item::Act { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(why.to_owned())))),
-                Item::Peer { .. } => {}
-            }
-        }
-        for waiter in waiters {
-            waiter.wake();
-        }
-        self.settle();
-    }
-
     /// Empties it for the next one.
     fn reset(&mut self) {
         self.buffer.clear();
@@ -305,6 +325,7 @@ impl Batch {
         self.cut = 0;
         self.pieces.clear();
         self.octets = 0;
+        self.records = 0;
         self.filings.clear();
         self.dropped.clear();
     }

@@ -41,6 +41,10 @@ impl Block {
         if self.packed[place] == 0 {
             self.packed[place] = location.0;
             self.spans[place] = (self.rows.len() as u32, row.len() as u32);
+            if self.rows.capacity() - self.rows.len() < row.len() {
+                // Room for 4, 16, 64 rows: most are about as long as the first.
+                self.rows.reserve_exact(3 * self.rows.len() + 4 * row.len());
+            }
             self.rows.extend_from_slice(row);
         }
     }

@@ -10,7 +10,7 @@ use super::types::{GroupStatus, Marks, Seq};
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 /// A newsgroup of this site.
@@ -19,6 +19,8 @@ pub struct Group {
     name: Box<str>,
     /// The number the next article gets. The writer's own.
     pub(super) next: AtomicU64,
+    /// As in the facts: asked for each article.
+    removed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -185,6 +187,7 @@ impl Group {
             id: facts.id,
             name: facts.name.as_str().into(),
             next: AtomicU64::new(facts.high + 1),
+            removed: AtomicBool::new(facts.removed),
             state: Mutex::new(State { facts, rows: Rows::default() }),
         }
     }
@@ -220,7 +223,7 @@ impl Group {
     }
 
     pub(super) fn is_removed(&self) -> bool {
-        self.state().facts.removed
+        self.removed.load(Ordering::Relaxed)
     }
 
     /// Gives back numbers that a failed batch took: nobody has seen them.
@@ -311,6 +314,7 @@ impl Groups {
         if state.facts.acted < seq.0 {
             change(&mut state.facts);
             state.facts.acted = seq.0;
+            group.removed.store(state.facts.removed, Ordering::Relaxed);
             drop(state);
             *held(self.list.lock()) = None;
         }

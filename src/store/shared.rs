@@ -55,6 +55,7 @@ impl Shared {
 
 /// The index thread: writes behind, checkpoints, ends with a checkpoint when told to stop.
 pub(super) fn run_index(shared: &Shared) {
+    let _ended = Ended(shared);
     let mut last = Checkpointed { at_ms: clock::now().unix_ms(), took_ms: 0, checkpoint: None };
     loop {
         let work = shared.behind.wait(Duration::from_secs(5));
@@ -84,6 +85,15 @@ pub(super) fn run_index(shared: &Shared) {
         if stop {
             return;
         }
+    }
+}
+
+/// However the thread ends: the writer must not wait for it.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        forget(self.0);
     }
 }
 

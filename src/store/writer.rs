@@ -86,6 +86,15 @@ impl Queue {
         self.wake.notify_all();
     }
 
+    /// Nothing is taken any more; what waits fails.
+    fn abandon(&self) {
+        let mut waiting = held(self.waiting.lock());
+        waiting.closed = true;
+        let jobs = std::mem::take(&mut waiting.jobs);
+        drop(waiting);
+        jobs.into_iter().for_each(fail);
+    }
+
     /// Swaps `jobs` (empty) for all that waits; waits at most `patience` for something. False when
     /// the queue is closed and empty.
     fn take(&self, jobs: &mut VecDeque<Job>, patience: Duration) -> bool {
@@ -113,6 +122,14 @@ pub(super) struct Writer {
     pub on_commit: Arc<dyn Fn(Seq) + Send + Sync>,
     /// Why nothing can be written until the store is opened anew.
     pub broken: Option<String>,
+}
+
+impl Drop for Writer {
+    /// However the thread ends: whoever submits later must hear of it.
+    fn drop(&mut self) {
+        self.queue.abandon();
+        self.shared.refuse("the writer has ended".into());
+    }
 }
 
 impl Writer {
@@ -229,7 +246,7 @@ impl Writer {
         match done {
             Ok(()) => {
                 let at = self.end.at;
-                self.end.seq = Seq(self.end.seq.0 + batch.records() as u64);
+                self.end.seq = Seq(self.end.seq.0 + batch.records());
                 self.end.at.offset += batch.octets();
                 let tip = super::log::Tip { seq: self.end.seq, end: self.end.at };
                 batch.publish(&self.shared, at, tip);
