@@ -1,10 +1,10 @@
 //! Feeds: who is owed what. A feed is a cursor on the log, not a queue: what a peer is owed is
 //! every article behind its cursor that its subscription wants and that it has not handled.
 //!
-//! Nothing is copied for a peer. Its [`scheduler`] reads the log from the cursor, at most a few
-//! windows ahead, and puts what the peer is owed on an [`exchange`]; one or more connections
-//! ([`sender`], around the sans-IO machine of [`crate::session::sender`]) take from it and hand the
-//! answers back; the [`cursor`] follows the settled answers and is saved behind them. So a peer that
+//! Nothing is copied for a peer. Its `scheduler` reads the log from the cursor, at most a few
+//! windows ahead, and puts what the peer is owed on an `exchange`; one or more connections
+//! (`sender`, around the sans-IO machine of [`crate::session::sender`]) take from it and hand the
+//! answers back; the `cursor` follows the settled answers and is saved behind them. So a peer that
 //! is down, slow or stopped costs a few hundred log entries, holds nobody up, and resumes where it
 //! was. *Reliable* means: every accepted article is offered to every peer whose subscription wants
 //! it until the peer has answered for good or the article is gone from the store.

@@ -2,7 +2,7 @@
 //! store and the intake behind it. This room and [`crate::feed`] and [`crate::admin`] are the only
 //! ones that know tokio.
 //!
-//! One task serves one connection ([`connection`]). It owns an input buffer only while there is
+//! One task serves one connection (`connection`). It owns an input buffer only while there is
 //! something in it, so an idle reader costs a few KiB. Replies leave in the order of the commands,
 //! also while articles wait for their commit.
 

@@ -6,8 +6,8 @@ use std::io;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connected stream. Reading and writing never wait; [`Transport::readable`] and
-/// [`Transport::writable`] do, so that no buffer is held while nothing happens.
+/// A connected stream. Reading and writing never wait; `readable` and
+/// `writable` do, so that no buffer is held while nothing happens.
 #[derive(Debug)]
 pub enum Transport {
     /// A reader or a peer.

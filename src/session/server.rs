@@ -80,9 +80,9 @@ pub enum Locator {
 /// What the shell has to look up. All of these are answered before the next command is taken.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
-    /// CHECK: [`Server::answer_offer`].
+    /// CHECK: [`super::reply::check`].
     Check(MessageId),
-    /// IHAVE: [`Server::answer_offer`].
+    /// IHAVE: [`Server::answer_ihave_wanted`], or [`super::reply::ihave_unwanted`].
     Ihave(MessageId),
     /// GROUP: [`Server::answer_group`].
     Group(String),
