@@ -24,6 +24,8 @@ fn site_and_inn() -> (Site, Inn) {
     let mut site = Site::init("a.example", &NEWSGROUPS);
     let setup = InnSetup::new("inn.example", &NEWSGROUPS).feeding("site", "a.example", site.port);
     let inn = Inn::start(&setup).unwrap();
+    // Whoever else comes from loopback is known by the Path of what it brings, not taken for INN.
+    site.accept_load();
     site.peer_with_port("inn.example", inn.port);
     site.start();
     (site, inn)

@@ -158,6 +158,8 @@ fn propagation_rows(wanted: &Wanted, with_inn: bool, limits: &Limits) -> Result<
     let feedd = (!wanted.no_feedd).then(|| propagation::feedd(articles, "f-ab"));
     let feedd = feedd.transpose().map_err(failed)?;
     let inn = with_inn.then(|| propagation::inn(articles, "i-ab")).transpose().map_err(failed)?;
+    let limits = Limits::take_for(LimitKind::SyncedTurn, wanted.time() / 4, limits)
+        .map_err(|e| format!("the machine: {e}"))?;
     // POST and its article, TAKETHIS and the reader's question: durable at A, then at B.
     let limit_ms = (2.0 * limits.small_sync_us + 4.0 * limits.round_trip_us) / 1e3;
     let names = ["propagation A to B, median", "propagation A to B, 99 %"];

@@ -9,7 +9,7 @@ use crate::load::{Lane, Outcome, Replies, Requests, run};
 use crate::report::Figure;
 use crate::requests::{Known, Numbered, Posting, Shuffled};
 use crate::subject::{LARGE, LOADED, OVER_ROWS, READ_LARGE, READ_SMALL, SMALL, Subject};
-use crate::support::articles::{posted, relayed};
+use crate::support::articles::{message_id, posted, relayed};
 use crate::support::client::Client;
 
 /// Numbers of a run that never ends within the measurement.
@@ -336,21 +336,24 @@ fn post_p99(bench: &Bench<'_>, connections: usize) -> Result<Taken, String> {
     post_latency(bench, connections, 99)
 }
 
-/// What each of many readers costs that selected a newsgroup, read an article and then idles.
+/// What each of many readers costs that selected a newsgroup, read an article and then idles: the
+/// second thousand of them on a fresh server, for the first also takes what the server has free.
 fn idle_memory(bench: &Bench<'_>, connections: usize) -> Result<Taken, String> {
-    let connections = if bench.quick { connections / 10 } else { connections };
-    let first = &bench.small_numbers[0];
-    let before = bench.subject.memory_kib();
-    let mut readers = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let mut reader = bench.subject.reader()?;
-        reader.group(READ_SMALL);
-        let article = String::from_utf8_lossy(&first.request).trim_end().to_owned();
-        reader.expect(&article, "220");
-        reader.block().map_err(|e| e.to_string())?;
-        readers.push(reader.into_socket());
+    let subject = bench.subject.fresh()?;
+    subject.seed("small", READ_SMALL, 100, SMALL)?;
+    let mut readers = Vec::new();
+    let mut memory_kib = [0; 2];
+    for memory_kib in &mut memory_kib {
+        for number in 0..connections as u64 {
+            let mut reader = subject.reader()?;
+            reader.group(READ_SMALL);
+            let id = message_id("small", number % 100);
+            reader.article(&id).ok_or_else(|| format!("{} has no {id}", subject.name))?;
+            readers.push(reader.into_socket());
+        }
+        *memory_kib = subject.memory_kib();
     }
-    let after = bench.subject.memory_kib();
+    let [before, after] = memory_kib;
     let value = after.saturating_sub(before) as f64 / connections as f64;
     Ok(Taken { figure: Figure { value, cpu_us: None }, octets: 0.0 })
 }

@@ -28,7 +28,7 @@ pub struct Subject {
     pub peer_port: u16,
     pub reader_port: u16,
     pids: Vec<u32>,
-    _server: Server,
+    server: Server,
 }
 
 /// Kept for what dropping them does: stopping the processes.
@@ -49,7 +49,7 @@ impl Subject {
             peer_port: site.port,
             reader_port: site.port,
             pids: vec![site.pid()],
-            _server: Server::Feedd { _site: site },
+            server: Server::Feedd { _site: site },
         }
     }
 
@@ -64,8 +64,16 @@ impl Subject {
             peer_port: inn.port,
             reader_port: inn.reader_port,
             pids: vec![inn.innd_pid(), inn.nnrpd_pid()],
-            _server: Server::Inn { _inn: inn },
+            server: Server::Inn { _inn: inn },
         })
+    }
+
+    /// Another one of the same kind, empty.
+    pub fn fresh(&self) -> Result<Self, String> {
+        match self.server {
+            Server::Feedd { .. } => Ok(Self::feedd()),
+            Server::Inn { .. } => Self::inn(),
+        }
     }
 
     /// CPU time of all processes of this server.

@@ -243,10 +243,10 @@ impl Home {
         format!(
             "mta: \"/bin/true %s\"\nmailcmd: /bin/true\nrunasuser: {name}\nrunasgroup: {group}\n\
              pathhost: {identity}\ndomain: {identity}\nfromhost: {identity}\norganization: none\n\
-             bindaddress: 127.0.0.1\nbindaddress6: none\nport: {port}\n\
+             bindaddress: 127.0.0.1\nport: {port}\n\
              hismethod: hisv6\novmethod: tradindexed\nenableoverview: true\nwireformat: true\n\
              artcutoff: 0\nmaxartsize: 10000000\nlocalmaxartsize: 10000000\nmaxconnections: 0\n\
-             noreader: true\nrlimitnofile: 4096\nmaxforks: 10\nnnrpdloadlimit: 0\n\
+             noreader: true\nmaxforks: 10\nnnrpdloadlimit: 0\n\
              peertimeout: 3600\nclienttimeout: 3600\ninitialtimeout: 60\ndoinnwatch: false\n\
              pgpverify: false\nlogartsize: false\nlogstatus: false\nhtmlstatus: false\n\
              status: 0\ntimer: 0\ntradindexedmmap: true\narticlemmap: true\n\

@@ -99,14 +99,28 @@ fn rollup_kib(pid: u32) -> u64 {
 /// CPU time (user and system) that a process and all its descendants, dead ones included, have
 /// used so far.
 pub fn family_cpu(pid: u32) -> Duration {
-    // Clock ticks of 10 ms: the unit of /proc/PID/stat is fixed to 100 Hz on Linux.
-    let ticks: u64 = family(pid).iter().map(|pid| cpu_ticks(*pid)).sum();
-    Duration::from_millis(ticks * 10)
+    family(pid).iter().map(|pid| own_cpu(*pid)).sum()
 }
 
-/// `utime + stime + cutime + cstime`: fields 14 to 17 of `/proc/PID/stat`.
-fn cpu_ticks(pid: u32) -> u64 {
-    stat_fields(pid).iter().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
+/// CPU time of one process and of its children that ended.
+///
+/// `/proc/PID/stat` counts whole ticks of 10 ms, which says nothing of many processes that did a
+/// little each; the threads' `schedstat` counts nanoseconds, but forgets threads that ended.
+fn own_cpu(pid: u32) -> Duration {
+    // utime, stime, cutime, cstime: fields 14 to 17.
+    let ticks: Vec<u64> =
+        stat_fields(pid).iter().skip(11).take(4).filter_map(|field| field.parse().ok()).collect();
+    let ticks = |range: std::ops::Range<usize>| {
+        Duration::from_millis(10 * ticks.get(range).unwrap_or_default().iter().sum::<u64>())
+    };
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let nanos: u64 = threads
+        .filter_map(|thread| {
+            let schedstat = text_of(&thread.path().join("schedstat"));
+            schedstat.split(' ').next()?.parse::<u64>().ok()
+        })
+        .sum();
+    ticks(0..2).max(Duration::from_nanos(nanos)) + ticks(2..4)
 }
 
 /// The fields of `/proc/PID/stat` from the third on (after the name, which may hold spaces).
