@@ -122,7 +122,11 @@ impl Maker {
             id: id.clone(),
             head: head.into(),
             // Its own octets, as received; of large ones there is not that much memory.
-            body: if self.body.len() < 65_536 { Bytes::copy_from_slice(&self.body) } else { self.body.clone() },
+            body: if self.body.len() < 65_536 {
+                Bytes::copy_from_slice(&self.body)
+            } else {
+                self.body.clone()
+            },
             row: row.into_bytes(),
             lines: self.lines,
             stuffed: 0,
