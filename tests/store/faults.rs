@@ -260,3 +260,29 @@ fn a_power_failure_takes_only_what_was_not_acknowledged() {
         }
     }
 }
+
+/// What a killed process left in the page cache is on disk before anybody is told of it: else a
+/// power failure takes an article that peers were told is known, and its number is given again.
+#[test]
+fn what_a_killed_process_wrote_is_synced_before_it_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new();
+    let with_disk = || Options { disk: disk.clone(), ..options(dir.path()) };
+    let store = Store::open(with_disk()).unwrap();
+    create(&store, "a.b");
+    accepted(put(&store, "one", &["a.b"], 20));
+    disk.syncs.store(0, Ordering::Relaxed);
+    // Written, and then it dies before the sync is done.
+    assert!(matches!(put(&store, "two", &["a.b"], 2000), Outcome::Failed(_)));
+    store.close();
+    drop(store);
+    assert!(matches!(Store::open(with_disk()), Err(StoreError::Io(..))), "not shown on a disk that fails");
+    disk.syncs.store(u64::MAX, Ordering::Relaxed);
+    let store = Store::open(with_disk()).unwrap();
+    assert_eq!(store.known(&id("two")), Known::Yes);
+    let shown = answers(&store);
+    let crashed = tempfile::tempdir().unwrap();
+    copy(dir.path(), crashed.path());
+    disk.lose_unsynced(&crashed.path().join("spool"), &mut Random(5));
+    assert_eq!(answers(&open(crashed.path())), shown);
+}
