@@ -286,3 +286,27 @@ fn what_a_killed_process_wrote_is_synced_before_it_is_shown() {
     disk.lose_unsynced(&crashed.path().join("spool"), &mut Random(5));
     assert_eq!(answers(&open(crashed.path())), shown);
 }
+
+#[test]
+fn an_index_that_fails_a_reader_is_built_anew_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path(), 150);
+    {
+        let config = sled::Config::new().path(dir.path().join("index")).segment_size(2 << 20);
+        let db = config.open().unwrap();
+        let over = db.open_tree("over").unwrap();
+        let (key, _) = over.first().unwrap().unwrap();
+        over.insert(key, b"noise").unwrap();
+        db.flush().unwrap();
+    }
+    let store = open(dir.path());
+    let group = store.group("a.b").unwrap();
+    assert!(matches!(store.locate_number(&group, 1, Wait::Disk), Err(ReadError::Io(_))));
+    accepted(put(&store, "meanwhile", &["c.d"], 20));
+    store.close();
+    drop(store);
+    let store = open(dir.path());
+    let after = answers(&store);
+    assert_eq!(after.rows.len(), before.rows.len() + 1);
+    assert!(before.rows.iter().all(|(key, row)| after.rows.get(key) == Some(row)));
+}
