@@ -72,6 +72,15 @@ impl Peers {
         true
     }
 
+    /// The log ends at `last`. A state that knows more is of a tail that was lost: what comes under
+    /// those seqs now is owed to the peer.
+    pub fn end_at(&self, last: Seq) {
+        for entry in held(self.entries.lock()).values_mut() {
+            entry.state.cursor = entry.state.cursor.min(last);
+            entry.state.deferred.retain(|(seq, _)| *seq <= last);
+        }
+    }
+
     /// The texts that the log lacks; they count as written.
     pub fn owed_to_log(&self) -> Vec<Vec<u8>> {
         let mut entries = held(self.entries.lock());

@@ -208,6 +208,7 @@ pub(super) fn replay(shared: &Shared, from: Checkpoint, options: &Options) -> Re
     }
     replay.show();
     let tip = replay.tip;
+    shared.peers.end_at(tip.seq);
     for group in shared.groups.all() {
         group.take_back_numbers();
     }

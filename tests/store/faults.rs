@@ -1,6 +1,6 @@
 //! The store on damaged files, and on a disk that fills up, fails, or loses what was not synced.
 use super::support::*;
-use feedd::store::{Known, Options, Outcome, ReadError, Store, StoreError, Wait};
+use feedd::store::{Known, Options, Outcome, PeerState, ReadError, Seq, Store, StoreError, Wait};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -309,4 +309,19 @@ fn an_index_that_fails_a_reader_is_built_anew_at_the_next_start() {
     let after = answers(&store);
     assert_eq!(after.rows.len(), before.rows.len() + 1);
     assert!(before.rows.iter().all(|(key, row)| after.rows.get(key) == Some(row)));
+}
+
+/// Else what comes under those seqs would never be offered to the peer.
+#[test]
+fn no_peer_stands_behind_the_end_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 3);
+    let store = open(dir.path());
+    let deferred = vec![(Seq(2), 1), (Seq(4000), 1)];
+    store.save_peer("peer", PeerState { cursor: Seq(5000), deferred });
+    store.close();
+    drop(store);
+    let store = open(dir.path());
+    let state = store.peer_state("peer").unwrap();
+    assert_eq!(state, PeerState { cursor: store.last_seq(), deferred: vec![(Seq(2), 1)] });
 }
