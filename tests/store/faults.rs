@@ -4,6 +4,8 @@ use feedd::store::{Known, Options, Outcome, PeerState, ReadError, Seq, Store, St
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// A closed store with `count` articles; what it answered.
 fn filled(dir: &Path, count: usize) -> Answers {
@@ -324,4 +326,22 @@ fn no_peer_stands_behind_the_end_of_the_log() {
     let store = open(dir.path());
     let state = store.peer_state("peer").unwrap();
     assert_eq!(state, PeerState { cursor: store.last_seq(), deferred: vec![(Seq(2), 1)] });
+}
+
+/// A peer's first place is in the log without an article coming first: what was on its way to the
+/// log when it was saved is owed to it.
+#[test]
+fn a_new_peer_is_in_the_log_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (committed, commits) = mpsc::channel();
+    let on_commit = Arc::new(move |seq| committed.send(seq).unwrap_or_default());
+    let store = Store::open(Options { on_commit, ..options(dir.path()) }).unwrap();
+    create(&store, "a.b");
+    let seq = commits.recv().unwrap();
+    let state = PeerState { cursor: seq, deferred: Vec::new() };
+    store.save_peer("new", state.clone());
+    commits.recv_timeout(Duration::from_secs(10)).expect("a commit");
+    let crashed = tempfile::tempdir().unwrap();
+    copy(&dir.path().join("spool"), &crashed.path().join("spool"));
+    assert_eq!(open(crashed.path()).peer_state("new"), Some(state));
 }
