@@ -36,10 +36,9 @@ enum Piece {
 }
 
 /// What stands behind a record of the batch.
-#[allow(clippy::large_enum_variant)] // nearly all are articles
 enum Item {
     Article {
-        submitted: Submitted,
+        submitted: Box<Submitted>,
         numbers: String,
         filings: Range<usize>,
         row: Range<usize>,
@@ -47,7 +46,7 @@ enum Item {
     },
     Act {
         kind: Kind,
-        facts: Facts,
+        facts: Box<Facts>,
         reply: Sender<Result<(), StoreError>>,
         arrived: Timestamp,
     },
@@ -56,7 +55,7 @@ enum Item {
     },
     /// Not written: it cannot be kept.
     Refused {
-        submitted: Submitted,
+        submitted: Box<Submitted>,
         why: &'static str,
     },
 }
@@ -102,7 +101,7 @@ impl Batch {
     }
 
     /// Adds an article with the seq; false when it cannot be a record and the seq is not used.
-    pub fn add_article(&mut self, shared: &Shared, seq: Seq, submitted: Submitted) -> bool {
+    pub fn add_article(&mut self, shared: &Shared, seq: Seq, submitted: Box<Submitted>) -> bool {
         if !record::fits(&submitted.article) {
             self.refuse(seq, submitted, "the article is too large for the log");
             return false;
@@ -167,7 +166,7 @@ impl Batch {
         let arrived = clock::now();
         let octets =
             record::encode_act(&mut self.buffer, &ActText { kind, seq, at: arrived, text: &text, salt });
-        self.push(seq, octets, Item::Act { kind, facts, reply, arrived });
+        self.push(seq, octets, Item::Act { kind, facts: Box::new(facts), reply, arrived });
     }
 
     /// Adds a peer's state.
@@ -184,7 +183,7 @@ impl Batch {
         self.records += 1;
     }
 
-    fn refuse(&mut self, seq: Seq, submitted: Submitted, why: &'static str) {
+    fn refuse(&mut self, seq: Seq, submitted: Box<Submitted>, why: &'static str) {
         let item = Item::Refused { submitted, why };
         self.entries.push(Entry { seq, at: self.octets, octets: 0, item });
     }
@@ -225,7 +224,8 @@ impl Batch {
             };
             let mut visible = Visible { seq, location: packed, arrived: Timestamp::default(), entry: None };
             match item {
-                Item::Refused { submitted: Submitted { held, waiter, tag, .. }, why } => {
+                Item::Refused { submitted, why } => {
+                    let Submitted { held, waiter, tag, .. } = *submitted;
                     drop(held);
                     self.settled.push((waiter, tag, Outcome::Failed(why.into())));
                     continue;
@@ -235,7 +235,7 @@ impl Batch {
                     entry.arrived = arrived;
                     let group = match kind {
                         Kind::Removed => shared.groups.remove(facts.id, seq),
-                        _ => Some(shared.groups.set(facts, seq)),
+                        _ => Some(shared.groups.set(*facts, seq)),
                     };
                     if let Some(group) = group {
                         self.changes.touch(group);
@@ -243,7 +243,7 @@ impl Batch {
                     self.replies.push(reply);
                 }
                 Item::Article { submitted, numbers, filings, row, len } => {
-                    let Submitted { article, mut held, waiter, tag, .. } = submitted;
+                    let Submitted { article, mut held, waiter, tag, .. } = *submitted;
                     held.keep(packed);
                     for filing in &self.filings[filings] {
                         self.changes.file(&filing.group, filing.number, packed, &self.buffer[row.clone()]);
@@ -284,7 +284,7 @@ impl Batch {
         for Entry { item, .. } in self.entries.drain(..) {
             match item {
                 Item::Article { submitted, .. } | Item::Refused { submitted, .. } => {
-                    let Submitted { held, waiter, tag, .. } = submitted;
+                    let Submitted { held, waiter, tag, .. } = *submitted;
                     drop(held);
                     self.settled.push((waiter, tag, Outcome::Failed(why.to_owned())));
                 }

@@ -209,9 +209,9 @@ impl Store {
     /// Never waits for the disk.
     pub fn submit(&self, article: NewArticle, held: Reservation, waiter: &Arc<dyn Settle>, tag: u64) {
         let body_crc = crc32fast::hash(&article.body);
-        let submitted = Submitted { article, held, body_crc, waiter: waiter.clone(), tag };
+        let submitted = Box::new(Submitted { article, held, body_crc, waiter: waiter.clone(), tag });
         if let Err(job) = self.inner.queue.push(Job::Article(submitted)) {
-            writer::fail(*job);
+            writer::fail(job);
         }
     }
 
@@ -239,7 +239,7 @@ impl Store {
     fn act(&self, act: Act) -> Result<(), StoreError> {
         let (reply, done) = mpsc::channel();
         if let Err(job) = self.inner.queue.push(Job::Act(act, reply)) {
-            writer::fail(*job);
+            writer::fail(job);
         }
         done.recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
     }

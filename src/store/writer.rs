@@ -46,9 +46,8 @@ pub(super) enum Act {
 }
 
 /// One thing to write.
-#[allow(clippy::large_enum_variant)] // nearly all are articles
 pub(super) enum Job {
-    Article(Submitted),
+    Article(Box<Submitted>),
     Act(Act, Sender<Result<(), StoreError>>),
 }
 
@@ -69,10 +68,10 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Adds a job; gives it back when the store is closed.
-    pub fn push(&self, job: Job) -> Result<(), Box<Job>> {
+    pub fn push(&self, job: Job) -> Result<(), Job> {
         let mut waiting = held(self.waiting.lock());
         if waiting.closed {
-            return Err(Box::new(job));
+            return Err(job);
         }
         waiting.jobs.push_back(job);
         let first = waiting.jobs.len() == 1;
@@ -313,7 +312,8 @@ impl Writer {
 /// Tells a submitted article's failure from the submitting thread: the store is closed.
 pub(super) fn fail(job: Job) {
     match job {
-        Job::Article(Submitted { waiter, tag, held, .. }) => {
+        Job::Article(submitted) => {
+            let Submitted { waiter, tag, held, .. } = *submitted;
             drop(held);
             waiter.settle(tag, Outcome::Failed("the store is closed".into()));
             waiter.wake();
