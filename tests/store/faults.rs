@@ -289,18 +289,19 @@ fn what_a_killed_process_wrote_is_synced_before_it_is_shown() {
     assert_eq!(answers(&open(crashed.path())), shown);
 }
 
+/// Damages one overview block of the newsgroup created first.
+fn damage_block(dir: &Path, no: u64) {
+    let db = sled::Config::new().path(dir.join("index")).segment_size(2 << 20).open().unwrap();
+    let key = [&1u32.to_be_bytes()[..], &no.to_be_bytes()].concat();
+    assert!(db.open_tree("over").unwrap().insert(key, b"noise").unwrap().is_some());
+    db.flush().unwrap();
+}
+
 #[test]
 fn an_index_that_fails_a_reader_is_built_anew_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let before = filled(dir.path(), 150);
-    {
-        let config = sled::Config::new().path(dir.path().join("index")).segment_size(2 << 20);
-        let db = config.open().unwrap();
-        let over = db.open_tree("over").unwrap();
-        let (key, _) = over.first().unwrap().unwrap();
-        over.insert(key, b"noise").unwrap();
-        db.flush().unwrap();
-    }
+    damage_block(dir.path(), 0);
     let store = open(dir.path());
     let group = store.group("a.b").unwrap();
     assert!(matches!(store.locate_number(&group, 1, Wait::Disk), Err(ReadError::Io(_))));
@@ -310,6 +311,24 @@ fn an_index_that_fails_a_reader_is_built_anew_at_the_next_start() {
     let store = open(dir.path());
     let after = answers(&store);
     assert_eq!(after.rows.len(), before.rows.len() + 1);
+    assert!(before.rows.iter().all(|(key, row)| after.rows.get(key) == Some(row)));
+}
+
+#[test]
+fn articles_are_taken_while_the_index_has_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path(), 150);
+    // The block that grows: the index thread has to merge it when it is full.
+    damage_block(dir.path(), 150 / 64);
+    let store = open(dir.path());
+    for n in 150..400 {
+        accepted(put(&store, &format!("n{n}"), &["a.b"], 20));
+    }
+    assert_eq!(store.group("a.b").unwrap().marks().count, 400);
+    store.close();
+    drop(store);
+    let after = answers(&open(dir.path()));
+    assert_eq!(after.rows.len(), before.rows.len() + 250);
     assert!(before.rows.iter().all(|(key, row)| after.rows.get(key) == Some(row)));
 }
 
