@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Octets of full blocks that may wait.
-const OCTETS_MAX: usize = 192 << 20;
+const OCTETS_MAX: i64 = 192 << 20;
 /// Entries in a block of the history.
 pub(super) const ENTRIES: u64 = 256;
 /// Octets of an entry: fingerprint 16, location 8, date 4, arrived 4 (seconds).
@@ -129,8 +129,9 @@ pub(super) struct Work {
     pub history: Vec<HistoryBlock>,
     /// The block that grows.
     pub open: HistoryBlock,
-    /// Octets of the full blocks.
-    pub octets: usize,
+    /// Octets of the full blocks. Below zero while one is written that is not handed over yet: the
+    /// index thread finds it in its newsgroup before the batch is done.
+    pub octets: i64,
     /// Octets of log since the last checkpoint.
     pub log_octets: u64,
     /// The index thread shall end.
@@ -160,7 +161,7 @@ impl Behind {
             if work.open.no != no {
                 let full = std::mem::replace(&mut work.open, HistoryBlock::new(no));
                 if !full.bytes.is_empty() {
-                    work.octets += full.bytes.len();
+                    work.octets += full.bytes.len() as i64;
                     work.history.push(full);
                 }
             }
@@ -168,7 +169,7 @@ impl Behind {
         }
         work.ready.append(&mut changes.ready);
         work.touched.append(&mut changes.touched);
-        work.octets += std::mem::take(&mut changes.octets);
+        work.octets += std::mem::take(&mut changes.octets) as i64;
         work.log_octets += std::mem::take(&mut changes.log_octets);
         if work.abandoned {
             work.history.clear();
@@ -189,10 +190,21 @@ impl Behind {
 
     /// The index thread has written this much.
     pub fn written(&self, octets: usize) {
+        self.work().octets -= octets as i64;
+        self.room.notify_all();
+    }
+
+    /// The index failed: nothing is gathered any more. Returns the newsgroups with full blocks.
+    pub fn abandon(&self) -> Vec<Arc<Group>> {
         let mut work = self.work();
-        work.octets = work.octets.saturating_sub(octets);
+        work.abandoned = true;
+        work.touched.clear();
+        work.history.clear();
+        work.octets = 0;
+        let ready = std::mem::take(&mut work.ready);
         drop(work);
         self.room.notify_all();
+        ready
     }
 
     /// Waits for work, at most `patience`.
@@ -211,5 +223,22 @@ impl Behind {
     pub fn stop(&self) {
         self.work().stop = true;
         self.wake.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_is_written_before_it_is_handed_over_is_not_counted_for_ever() {
+        const BLOCK: usize = OCTETS_MAX as usize / 4;
+        let behind = Behind::default();
+        // The index thread finds a full block in its newsgroup before the writer hands the batch over.
+        for _ in 0..6 {
+            behind.written(BLOCK);
+            behind.hand_over(&mut Changes { octets: BLOCK, ..Changes::default() });
+        }
+        assert_eq!(behind.work().octets, 0, "else the writer waits for room that nobody makes");
     }
 }

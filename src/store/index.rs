@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The form of what we keep in sled. Another one is rebuilt from the log.
 const FORMAT: u32 = 1;
@@ -72,6 +73,8 @@ pub(super) struct Index {
     peers: sled::Tree,
     meta: sled::Tree,
     path: PathBuf,
+    /// The next open knows that it failed.
+    marked: AtomicBool,
 }
 
 /// Runs what may fail or panic inside sled.
@@ -152,12 +155,16 @@ impl Index {
                 meta,
                 db,
                 path: path.to_path_buf(),
+                marked: AtomicBool::new(false),
             })
         })
     }
 
     /// The next open shall not use this index.
     pub fn mark_failed(&self) {
+        if self.marked.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if let Err(error) = File::create(failure_mark(&self.path)).and_then(|mark| mark.sync_all()) {
             tracing::error!(%error, "the failed index could not be marked");
         }

@@ -343,10 +343,12 @@ impl Store {
     }
 
     /// Keeps a peer's state: at once in memory, with the next checkpoint (at most a minute later, or at
-    /// close) in the index and in the log. The first state of a peer is in the log before the next
-    /// article.
+    /// close) in the index and in the log. The first state of a peer goes into the log at once, before
+    /// the next batch of articles.
     pub fn save_peer(&self, peer: &str, state: PeerState) {
-        self.shared().peers.save(peer, state);
+        if self.shared().peers.save(peer, state) {
+            self.inner.queue.call();
+        }
     }
 
     // -- the operator --

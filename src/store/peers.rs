@@ -45,19 +45,22 @@ impl Peers {
         held(self.entries.lock()).get(peer).map(|entry| entry.state.clone())
     }
 
-    pub fn save(&self, peer: &str, state: PeerState) {
+    /// Keeps a state; true when the peer is new.
+    pub fn save(&self, peer: &str, state: PeerState) -> bool {
         let mut entries = held(self.entries.lock());
         let changed = entries.get(peer).is_none_or(|entry| entry.state != state);
         if changed {
             let entry = Entry { state, log_owes: true, index_owes: true };
             if entries.insert(peer.to_owned(), entry).is_none() {
                 self.newcomers.store(true, Ordering::Release);
+                return true;
             }
         }
+        false
     }
 
     /// Has a peer come for the first time since this was asked last? Where it stands goes into the log
-    /// before the next article: lost in a crash, it would begin behind what it is owed.
+    /// at once: lost in a crash, it would begin behind what it is owed.
     pub fn take_newcomers(&self) -> bool {
         self.newcomers.load(Ordering::Relaxed) && self.newcomers.swap(false, Ordering::AcqRel)
     }
@@ -70,6 +73,15 @@ impl Peers {
         let entry = Entry { state, log_owes: false, index_owes: from_log };
         held(self.entries.lock()).insert(text.peer, entry);
         true
+    }
+
+    /// The log ends at `last`. A state that knows more is of a tail that was lost: what comes under
+    /// those seqs now is owed to the peer.
+    pub fn end_at(&self, last: Seq) {
+        for entry in held(self.entries.lock()).values_mut() {
+            entry.state.cursor = entry.state.cursor.min(last);
+            entry.state.deferred.retain(|(seq, _)| *seq <= last);
+        }
     }
 
     /// The texts that the log lacks; they count as written.

@@ -2,6 +2,7 @@
 
 use super::block::{Block, NUMBERS};
 use super::groups::Group;
+use super::index::Failure;
 use super::record::{HEADER, Header, Record};
 use super::shared::{Shared, adopt};
 use super::types::{Location, ReadError, Stored, Wait};
@@ -150,8 +151,12 @@ impl Shared {
         }
         let index =
             self.index().ok_or_else(|| ReadError::Io(std::io::Error::other("the index is closed")))?;
-        let stored =
-            index.block(group.id, no).map_err(|error| ReadError::Io(std::io::Error::other(error.0)))?;
+        let stored = index.block(group.id, no).map_err(|Failure(error)| {
+            // Other blocks may be good: they are read until the next start builds the index anew.
+            tracing::error!(%error, "the index failed a reader; the next start builds it anew");
+            index.mark_failed();
+            ReadError::Io(std::io::Error::other(error))
+        })?;
         let mut block = stored.unwrap_or_else(|| Block::new(no, true));
         if grows {
             adopt(group, &block, Some(drops));

@@ -186,6 +186,10 @@ pub(super) fn replay(shared: &Shared, from: Checkpoint, options: &Options) -> Re
         segments.pop();
         shared.spool.remove(last).map_err(io_error(&shared.spool.path(last)))?;
     }
+    if let Some(&last) = segments.last() {
+        let behind = if last == from.segment { from.offset } else { 0 };
+        settle(shared, last, behind).map_err(io_error(&shared.spool.path(last)))?;
+    }
     let mut replay = Replay {
         shared,
         tip: shared.log.tip(),
@@ -204,6 +208,7 @@ pub(super) fn replay(shared: &Shared, from: Checkpoint, options: &Options) -> Re
     }
     replay.show();
     let tip = replay.tip;
+    shared.peers.end_at(tip.seq);
     for group in shared.groups.all() {
         group.take_back_numbers();
     }
@@ -223,6 +228,19 @@ pub(super) fn replay(shared: &Shared, from: Checkpoint, options: &Options) -> Re
     };
     shared.log.publish(&mut Vec::new(), Tip { seq: tip.seq, end: at }, &mut Vec::new());
     Ok(End { file, at, seq: tip.seq })
+}
+
+/// Makes the disk keep what the last process wrote and may not have synced, before any of it is
+/// shown: a peer that hears that an article is known never sends it again. What a failed sync left in
+/// the page cache alone, from the offset `behind` on, is dropped there, so that it is the disk that is
+/// read.
+fn settle(shared: &Shared, segment: u32, behind: u64) -> io::Result<()> {
+    let Some(file) = shared.spool.file(segment) else { return Ok(()) };
+    shared.disk.sync(&file, segment)?;
+    if let Err(error) = rustix::fs::fadvise(&file, behind, None, rustix::fs::Advice::DontNeed) {
+        tracing::debug!(%error, "the file system does not drop its cache");
+    }
+    Ok(())
 }
 
 struct Replay<'a> {

@@ -64,6 +64,10 @@ impl Spool {
     /// Opens all segments of a folder, creating it when it is not there. A new log gets `new_salt`.
     pub fn open(dir: PathBuf, new_salt: u32) -> Result<Self, StoreError> {
         std::fs::create_dir_all(&dir).map_err(io_error(&dir))?;
+        // The segments' folder must outlast a power failure just as they do.
+        if let Some(parent) = dir.parent() {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(io_error(parent))?;
+        }
         let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(&dir).map_err(io_error(&dir))? {
             let path = entry.map_err(io_error(&dir))?.path();

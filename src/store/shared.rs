@@ -99,16 +99,9 @@ impl Drop for Ended<'_> {
 
 /// Drops what waits for an index that failed.
 fn forget(shared: &Shared) {
-    let mut work = shared.behind.work();
-    work.abandoned = true;
-    work.touched.clear();
-    work.history.clear();
-    let ready = std::mem::take(&mut work.ready);
-    drop(work);
-    for group in ready {
+    for group in shared.behind.abandon() {
         group.state().rows.full.clear();
     }
-    shared.behind.written(usize::MAX);
 }
 
 /// Writes the full blocks.

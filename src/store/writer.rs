@@ -54,6 +54,8 @@ pub(super) enum Job {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    /// There is something to do that is no job.
+    called: bool,
     closed: bool,
 }
 
@@ -80,6 +82,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Wakes the writer though there is no job: a peer is new.
+    pub fn call(&self) {
+        held(self.waiting.lock()).called = true;
+        self.wake.notify_one();
+    }
+
     pub fn close(&self) {
         held(self.waiting.lock()).closed = true;
         self.wake.notify_all();
@@ -97,10 +105,11 @@ impl Queue {
     /// Swaps `jobs` (empty) for all that waits; waits at most `patience` for something. False when
     /// the queue is closed and empty.
     fn take(&self, jobs: &mut VecDeque<Job>, patience: Duration) -> bool {
-        let idle = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.closed;
+        let idle = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.called && !waiting.closed;
         let waiting = held(self.waiting.lock());
         let mut waiting = held(self.wake.wait_timeout_while(waiting, patience, idle)).0;
         std::mem::swap(jobs, &mut waiting.jobs);
+        waiting.called = false;
         !(jobs.is_empty() && waiting.closed)
     }
 }
@@ -149,6 +158,9 @@ impl Writer {
                 break;
             }
             while !jobs.is_empty() {
+                if self.shared.peers.take_newcomers() {
+                    self.write_peers(&mut batch);
+                }
                 self.shared.behind.wait_for_room();
                 self.gather(&mut jobs, &mut batch);
                 self.commit(&mut batch);

@@ -266,6 +266,10 @@ fn a_large_article_is_read_in_part_and_its_rest_is_in_the_file() {
 fn peers_stand_where_they_stood() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());
+    create(&store, "a.b");
+    for n in 2..=7 {
+        accepted(put(&store, &format!("n{n}"), &["a.b"], 20));
+    }
     let state = PeerState { cursor: Seq(7), deferred: vec![(Seq(3), 99), (Seq(5), 100)] };
     assert_eq!(store.peer_state("peer"), None);
     store.save_peer("peer", PeerState::default());

@@ -1,9 +1,11 @@
 //! The store on damaged files, and on a disk that fills up, fails, or loses what was not synced.
 use super::support::*;
-use feedd::store::{Known, Options, Outcome, ReadError, Store, StoreError, Wait};
+use feedd::store::{Known, Options, Outcome, PeerState, ReadError, Seq, Store, StoreError, Wait};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// A closed store with `count` articles; what it answered.
 fn filled(dir: &Path, count: usize) -> Answers {
@@ -259,4 +261,106 @@ fn a_power_failure_takes_only_what_was_not_acknowledged() {
             assert_eq!(found.articles.get(id), Some(text), "seed {seed}: {id} was acknowledged");
         }
     }
+}
+
+/// What a killed process left in the page cache is on disk before anybody is told of it: else a
+/// power failure takes an article that peers were told is known, and its number is given again.
+#[test]
+fn what_a_killed_process_wrote_is_synced_before_it_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new();
+    let with_disk = || Options { disk: disk.clone(), ..options(dir.path()) };
+    let store = Store::open(with_disk()).unwrap();
+    create(&store, "a.b");
+    accepted(put(&store, "one", &["a.b"], 20));
+    disk.syncs.store(0, Ordering::Relaxed);
+    // Written, and then it dies before the sync is done.
+    assert!(matches!(put(&store, "two", &["a.b"], 2000), Outcome::Failed(_)));
+    store.close();
+    drop(store);
+    assert!(matches!(Store::open(with_disk()), Err(StoreError::Io(..))), "not shown on a disk that fails");
+    disk.syncs.store(u64::MAX, Ordering::Relaxed);
+    let store = Store::open(with_disk()).unwrap();
+    assert_eq!(store.known(&id("two")), Known::Yes);
+    let shown = answers(&store);
+    let crashed = tempfile::tempdir().unwrap();
+    copy(dir.path(), crashed.path());
+    disk.lose_unsynced(&crashed.path().join("spool"), &mut Random(5));
+    assert_eq!(answers(&open(crashed.path())), shown);
+}
+
+/// Damages one overview block of the newsgroup created first.
+fn damage_block(dir: &Path, no: u64) {
+    let db = sled::Config::new().path(dir.join("index")).segment_size(2 << 20).open().unwrap();
+    let key = [&1u32.to_be_bytes()[..], &no.to_be_bytes()].concat();
+    assert!(db.open_tree("over").unwrap().insert(key, b"noise").unwrap().is_some());
+    db.flush().unwrap();
+}
+
+#[test]
+fn an_index_that_fails_a_reader_is_built_anew_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path(), 150);
+    damage_block(dir.path(), 0);
+    let store = open(dir.path());
+    let group = store.group("a.b").unwrap();
+    assert!(matches!(store.locate_number(&group, 1, Wait::Disk), Err(ReadError::Io(_))));
+    accepted(put(&store, "meanwhile", &["c.d"], 20));
+    store.close();
+    drop(store);
+    let store = open(dir.path());
+    let after = answers(&store);
+    assert_eq!(after.rows.len(), before.rows.len() + 1);
+    assert!(before.rows.iter().all(|(key, row)| after.rows.get(key) == Some(row)));
+}
+
+#[test]
+fn articles_are_taken_while_the_index_has_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path(), 150);
+    // The block that grows: the index thread has to merge it when it is full.
+    damage_block(dir.path(), 150 / 64);
+    let store = open(dir.path());
+    for n in 150..400 {
+        accepted(put(&store, &format!("n{n}"), &["a.b"], 20));
+    }
+    assert_eq!(store.group("a.b").unwrap().marks().count, 400);
+    store.close();
+    drop(store);
+    let after = answers(&open(dir.path()));
+    assert_eq!(after.rows.len(), before.rows.len() + 250);
+    assert!(before.rows.iter().all(|(key, row)| after.rows.get(key) == Some(row)));
+}
+
+/// Else what comes under those seqs would never be offered to the peer.
+#[test]
+fn no_peer_stands_behind_the_end_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 3);
+    let store = open(dir.path());
+    let deferred = vec![(Seq(2), 1), (Seq(4000), 1)];
+    store.save_peer("peer", PeerState { cursor: Seq(5000), deferred });
+    store.close();
+    drop(store);
+    let store = open(dir.path());
+    let state = store.peer_state("peer").unwrap();
+    assert_eq!(state, PeerState { cursor: store.last_seq(), deferred: vec![(Seq(2), 1)] });
+}
+
+/// A peer's first place is in the log without an article coming first: what was on its way to the
+/// log when it was saved is owed to it.
+#[test]
+fn a_new_peer_is_in_the_log_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (committed, commits) = mpsc::channel();
+    let on_commit = Arc::new(move |seq| committed.send(seq).unwrap_or_default());
+    let store = Store::open(Options { on_commit, ..options(dir.path()) }).unwrap();
+    create(&store, "a.b");
+    let seq = commits.recv().unwrap();
+    let state = PeerState { cursor: seq, deferred: Vec::new() };
+    store.save_peer("new", state.clone());
+    commits.recv_timeout(Duration::from_secs(10)).expect("a commit");
+    let crashed = tempfile::tempdir().unwrap();
+    copy(&dir.path().join("spool"), &crashed.path().join("spool"));
+    assert_eq!(open(crashed.path()).peer_state("new"), Some(state));
 }
