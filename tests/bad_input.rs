@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -160,6 +160,145 @@ fn articles_that_are_none_are_rejected() {
         assert!(answer.starts_with("439"), "{}: {answer}", String::from_utf8_lossy(article));
     }
     is_sound(&site, 0);
+}
+
+/// `article_bytes_max` of a new site.
+const ARTICLE_BYTES_MAX: usize = 10_304 << 10;
+
+/// An article of exactly this many octets, and its terminator.
+fn of_size(id: &str, octets: usize) -> Vec<u8> {
+    const END: &[u8] = b"\r\n.\r\n";
+    let mut article = relayed(id, NEWSGROUP, octets - 500);
+    article.truncate(article.len() - END.len());
+    article.resize(octets - 2, b'x');
+    article.extend_from_slice(END);
+    article
+}
+
+#[test]
+fn the_largest_article_is_taken_and_one_octet_more_is_too_much() {
+    let site = site();
+    let mut client = site.client();
+    for (number, octets, code) in [(0, ARTICLE_BYTES_MAX, "239"), (1, ARTICLE_BYTES_MAX + 1, "439")] {
+        let id = message_id("size", number);
+        let answer = client.takethis(&id, &of_size(&id, octets)).unwrap();
+        assert!(answer.starts_with(code), "{octets}: {answer}");
+        assert!(code == "239" || answer.contains(&format!("of {octets} bytes")), "{answer}");
+    }
+    is_sound(&site, 1);
+}
+
+#[test]
+fn what_was_too_large_for_ihave_is_held_no_longer() {
+    let site = site();
+    let mut client = site.client();
+    let (large, next) = (message_id("large", 0), message_id("next", 0));
+    client.expect(&format!("IHAVE {large}"), "335");
+    client.send(&of_size(&large, ARTICLE_BYTES_MAX + 1)).unwrap();
+    assert!(client.line().unwrap().starts_with("437"));
+    client.expect(&format!("CHECK {large}"), "238");
+    // Nor does the next transfer go under its name.
+    assert!(client.takethis(&next, &relayed(&next, NEWSGROUP, 500)).unwrap().starts_with("239"));
+    client.expect(&format!("CHECK {large}"), "238");
+    client.expect(&format!("CHECK {next}"), "438");
+    assert!(client.has(&next));
+    is_sound(&site, 1);
+}
+
+#[test]
+fn a_client_that_has_finished_sending_is_answered_to_the_end() {
+    let site = site();
+    let mut client = site.client();
+    let id = message_id("large", 0);
+    let article = relayed(&id, NEWSGROUP, 9 << 20);
+    assert!(client.takethis(&id, &article).unwrap().starts_with("239"));
+    // More than sockets hold: the end of the input is seen long before the last article is sent.
+    for _ in 0..3 {
+        client.command(&format!("ARTICLE {id}")).unwrap();
+    }
+    client.finish_sending();
+    let mut octets = 0;
+    let mut socket = client.into_socket();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match socket.read(&mut piece).expect("the site closes when all is said") {
+            0 => break,
+            count => octets += count,
+        }
+    }
+    assert!(octets > 3 * article.len(), "{octets}");
+    is_sound(&site, 1);
+}
+
+#[test]
+fn last_words_are_not_lost_behind_input_nobody_reads() {
+    let site = site();
+    let mut client = site.client();
+    let id = message_id("last", 0);
+    let article = relayed(&id, NEWSGROUP, 500);
+    let mut bytes = format!("TAKETHIS {id}\r\n").into_bytes();
+    bytes.extend_from_slice(&article);
+    bytes.extend_from_slice(b"QUIT\r\n");
+    bytes.extend_from_slice(&b"DATE\r\n".repeat(100_000));
+    client.send(&bytes).unwrap();
+    client.finish_sending();
+    let mut socket = client.into_socket();
+    let mut said = String::new();
+    socket.read_to_string(&mut said).expect("the connection ends, it is not reset");
+    assert_eq!(said.lines().map(|line| &line[..3]).collect::<Vec<_>>(), ["239", "205"]);
+    is_sound(&site, 1);
+}
+
+/// Asks much more than it reads, then reads all of it, slowly: the number of lines.
+fn read_slowly(site: &Site, commands: &str, mut meanwhile: impl FnMut()) -> usize {
+    let mut client = site.client();
+    client.send(commands.as_bytes()).unwrap();
+    client.finish_sending();
+    let mut socket = client.into_socket();
+    let mut piece = vec![0; 16 << 10];
+    let mut lines = 0;
+    for number in 0.. {
+        if number % 64 == 0 {
+            meanwhile();
+        }
+        match socket.read(&mut piece).unwrap() {
+            0 => break,
+            count => lines += piece[..count].iter().filter(|octet| **octet == b'\n').count(),
+        }
+    }
+    lines
+}
+
+#[test]
+fn answers_read_slowly_cost_no_memory_and_hold_nobody_up() {
+    let site = site();
+    let count = 1_000;
+    site.client()
+        .offer_all(run_of("row", NEWSGROUP, 500), count, |line| assert!(line.starts_with("239")))
+        .unwrap();
+    let before = memory_kib(site.pid());
+    let mut most = 0;
+    let asked = format!("GROUP {NEWSGROUP}\r\n{}", "OVER 1-\r\n".repeat(300));
+    let lines = read_slowly(&site, &asked, || {
+        most = most.max(memory_kib(site.pid()).saturating_sub(before));
+        site.client().expect("DATE", "111");
+    });
+    println!("300 overviews of {count} articles read slowly: {most} KiB more");
+    assert_eq!(lines, 1 + 300 * (count + 2));
+    assert!(most < 16 * 1024, "{most} KiB");
+    is_sound(&site, count as u64);
+}
+
+#[test]
+fn a_list_longer_than_a_piece_is_given_whole_to_a_slow_reader() {
+    let count = 1_000;
+    let names: Vec<String> =
+        (0..count).map(|number| format!("test.{number:04}.{}", "x".repeat(440))).collect();
+    let site = Site::start_loaded("a.example", &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let lines = read_slowly(&site, &"LIST\r\n".repeat(40), || {
+        site.client().expect("DATE", "111");
+    });
+    assert_eq!(lines, 40 * (count + 2));
 }
 
 /// As many connections as this process and the site can have open; `LEFT_OPEN` at most.

@@ -36,10 +36,10 @@ pub(super) struct Opened<'a> {
 /// Opens an article in wire form with its terminator: size, terminator, header section, octets.
 /// Each octet is looked at once.
 pub(super) fn open<'a>(article: &'a [u8], policy: &Policy<'_>) -> Result<Opened<'a>, Reason> {
-    if article.len() > policy.article_bytes_max {
-        return Err(Reason::TooLarge { bytes: article.len(), max: policy.article_bytes_max });
-    }
     let text = article.strip_suffix(b".\r\n").ok_or(Reason::BadOctets)?;
+    if text.len() > policy.article_bytes_max {
+        return Err(Reason::TooLarge { bytes: text.len(), max: policy.article_bytes_max });
+    }
     if !text.ends_with(b"\r\n") {
         return Err(Reason::BadOctets);
     }

@@ -27,9 +27,15 @@ const READ_MAX: usize = 256 * 1024;
 const LARGE: usize = 1024 * 1024;
 /// Octets of a file sent before anybody else on this thread gets a turn.
 const FILE_PIECE: usize = 1024 * 1024;
+/// Octets read and sent from files, and commands taken, before others on this thread get a turn: some two
+/// milliseconds of CHECK, a fraction of one of large articles.
+const TURN_OCTETS: usize = 64 * 1024;
+const TURN_COMMANDS: usize = 512;
 /// How soon a TAKETHIS is tried again whose article another connection is bringing, and how long.
 const PARKED_AGAIN: Duration = Duration::from_millis(5);
 const PARKED_MAX: Duration = Duration::from_secs(30);
+/// How long a connection that we close may take to read our last replies and close its side.
+const FINISH_MAX: Duration = Duration::from_secs(1);
 
 /// What an address may do, and as whom.
 #[derive(Clone)]
@@ -53,8 +59,8 @@ struct Connection {
     waiter: Arc<dyn Settle>,
     input: BytesMut,
     read_size: usize,
+    /// Replies that the client has not taken.
     out: Vec<u8>,
-    sent: usize,
     ledger: Ledger,
     /// The rest of the answer being given.
     stream: Option<Stream>,
@@ -72,6 +78,10 @@ struct Connection {
     starved: bool,
     eof: bool,
     closing: bool,
+    /// The session has taken all of `input` that it can; else it may be asked for another step.
+    hungry: bool,
+    /// What was done since others on this thread had a turn, as octets.
+    turn: usize,
 }
 
 struct Parked {
@@ -93,7 +103,6 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         input: BytesMut::new(),
         read_size: READ_MIN,
         out: Vec::new(),
-        sent: 0,
         ledger: Ledger::default(),
         stream: None,
         asked: None,
@@ -105,12 +114,20 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         starved: false,
         eof: false,
         closing: false,
+        hungry: true,
+        turn: 0,
         service,
     };
     connection.session.greet(&connection.service.identity, &mut connection.out);
     connection.closing = connection.admitted.rights == Rights::default();
-    if let Err(error) = connection.run().await {
-        tracing::debug!(conn = connection.admitted.name, %error, "connection lost");
+    match connection.run().await {
+        Ok(()) if connection.eof => {}
+        Ok(()) => tokio::select! {
+            () = connection.transport.finish() => {}
+            () = sleep(FINISH_MAX) => {}
+            () = connection.service.stop.cancelled() => {}
+        },
+        Err(error) => tracing::debug!(conn = connection.admitted.name, %error, "connection lost"),
     }
     connection.abandon().await;
 }
@@ -123,22 +140,25 @@ impl Connection {
         tokio::pin!(idle);
         let stop = self.service.stop.clone();
         loop {
+            if stop.is_cancelled() && !self.closing {
+                self.stop();
+            }
             self.settle();
             let mut again = self.advance();
             let moved = self.flush()?;
-            again |= moved && (self.stream.is_some() || self.asked.is_some() || !self.input.is_empty());
-            if self.sent == self.out.len() && self.stream.is_none() {
-                if self.closing && self.ledger.is_empty() {
-                    return Ok(());
-                }
-                self.out.clear();
-                self.sent = 0;
+            // Room was made: for the rest of an answer, or for a command that waits.
+            again |= moved && (self.stream.is_some() || !self.hungry);
+            if self.closing && self.out.is_empty() && self.stream.is_none() && self.ledger.is_empty() {
+                return Ok(());
             }
             let read = self.wants_input() && self.read()?;
             if again || read {
                 active = Instant::now();
                 // A busy connection must not starve the others on its thread.
-                tokio::task::consume_budget().await;
+                if self.turn >= TURN_OCTETS {
+                    self.turn = 0;
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
             if self.input.is_empty() && self.out.is_empty() {
@@ -148,7 +168,7 @@ impl Connection {
                 self.read_size = READ_MIN;
             }
             let wants_input = self.wants_input() && !self.starved;
-            let unsent = self.sent < self.out.len() || matches!(self.stream, Some(Stream::File { .. }));
+            let unsent = !self.out.is_empty() || matches!(self.stream, Some(Stream::File { .. }));
             let parked = self.parked.is_some() || self.starved;
             let stopping = self.closing;
             tokio::select! {
@@ -156,7 +176,7 @@ impl Connection {
                 ready = self.transport.writable(), if unsent => ready?,
                 () = self.port.notify.notified(), if !self.ledger.is_empty() => {}
                 () = sleep(PARKED_AGAIN), if parked => continue,
-                () = stop.cancelled(), if !stopping => self.stop(),
+                () = stop.cancelled(), if !stopping => {}
                 () = &mut idle => {
                     if active.elapsed() >= idle_max {
                         // A commit that takes this long is our trouble, not the client's silence.
@@ -175,7 +195,7 @@ impl Connection {
 
     /// May more input be taken now?
     fn wants_input(&self) -> bool {
-        !self.eof && !self.closing && self.may_advance()
+        self.hungry && !self.eof && !self.closing && self.may_advance()
     }
 
     /// May another command be taken now?
@@ -185,7 +205,7 @@ impl Connection {
             && self.parked.is_none()
             && self.ledger.len() < OUTSTANDING_MAX
             && self.ledger.bytes < OUTSTANDING_BYTES_MAX
-            && self.out.len() - self.sent < OUTPUT_BYTES_MAX
+            && self.out.len() + self.ledger.text_len() < OUTPUT_BYTES_MAX
     }
 
     /// Reads once; false when nothing was there. The end of the stream lets what has been received
@@ -193,6 +213,10 @@ impl Connection {
     fn read(&mut self) -> io::Result<bool> {
         self.starved = false;
         let have = self.session.receiving();
+        if have.is_none() {
+            // An article that is too large is only drained.
+            self.give_back_receiving();
+        }
         if have.is_some_and(|octets| octets > LARGE) && self.receiving_permits == 0 {
             let permits = self.service.permits(self.service.limits.article_bytes_max);
             let Ok(permit) = self.service.budget.try_acquire_many(permits) else {
@@ -212,6 +236,7 @@ impl Connection {
                 Ok(true)
             }
             Ok(count) => {
+                self.turn += count;
                 if count >= self.read_size {
                     self.read_size = (self.read_size * 2).min(READ_MAX);
                 }
@@ -234,14 +259,17 @@ impl Connection {
             self.read_answer(ask);
         }
         let mut commands = 0;
-        loop {
-            self.fill();
+        let mut filled = false;
+        while commands < TURN_COMMANDS {
+            filled |= self.fill();
             if !self.may_advance() || self.closing {
                 break;
             }
+            self.hungry = false;
             let step = self.session.step(&mut self.input, self.ledger.tail(&mut self.out));
             match step {
                 Step::Read => {
+                    self.hungry = true;
                     self.closing |= self.eof;
                     break;
                 }
@@ -255,8 +283,9 @@ impl Connection {
             }
             commands += 1;
         }
-        Counters::add(&self.service.counters.commands, commands);
-        commands > 0
+        self.turn += commands * (TURN_OCTETS / TURN_COMMANDS);
+        Counters::add(&self.service.counters.commands, commands as u64);
+        filled || commands > 0
     }
 
     fn check(&mut self, id: &MessageId) {
@@ -285,8 +314,7 @@ impl Connection {
     }
 
     fn received(&mut self, transfer: Transfer, received: Received) {
-        let receiving = std::mem::take(&mut self.receiving_permits);
-        self.service.budget.add_permits(receiving as usize);
+        self.give_back_receiving();
         match received {
             Received::Article(article) => {
                 self.submit(Parked { transfer, article, since: Instant::now() });
@@ -318,7 +346,8 @@ impl Connection {
         let received = match (transfer.via, &transfer.id, &self.admitted.relay) {
             (Via::Post, _, _) => intake.inject(&self.admitted.poster, article.clone(), &self.waiter, tag),
             (_, Some(id), Some(origin)) => {
-                let held = self.held.take();
+                // TAKETHIS brings none: what an IHAVE holds is for its own article.
+                let held = self.held.take_if(|_| transfer.via == Via::Ihave);
                 let relay = || intake.relay(origin, id, article.clone(), held, &self.waiter, tag);
                 // An import may create newsgroups, which waits for the disk.
                 if matches!(origin, Origin::Import { .. }) { blocking(relay) } else { relay() }
@@ -345,6 +374,7 @@ impl Connection {
 
     /// Rejects what the intake has never seen.
     fn unread(&mut self, transfer: &Transfer, reason: &Reason) {
+        self.held = None;
         newslog::rejected(
             clock::now(),
             &self.admitted.name,
@@ -364,6 +394,11 @@ impl Connection {
         Counters::add(&self.service.counters.deferred, 1);
         tracing::debug!(conn = self.admitted.name, %cause, "deferred");
         self.closing |= reply::transfer(transfer, &Answer::Deferred(cause), self.ledger.tail(&mut self.out));
+    }
+
+    fn give_back_receiving(&mut self) {
+        let permits = std::mem::take(&mut self.receiving_permits);
+        self.service.budget.add_permits(permits as usize);
     }
 
     fn release(&mut self, octets: usize) {
@@ -428,39 +463,43 @@ impl Connection {
         reply::line(403, "Internal fault, the operator has been told", &mut self.out);
     }
 
-    /// Produces more of the answer being given.
-    fn fill(&mut self) {
-        while let Some(stream) = &mut self.stream {
-            if matches!(stream, Stream::File { .. }) || self.out.len() - self.sent >= OUTPUT_BYTES_MAX {
-                return;
-            }
-            match stream.fill(&self.service.store, &mut self.out) {
-                Ok(false) => {}
-                Ok(true) => self.stream = None,
-                Err(error) => {
-                    // In the middle of a block there is no way to say so but to end the connection.
-                    tracing::error!(conn = self.admitted.name, ?error, "cannot read");
-                    self.stream = None;
-                    self.closing = true;
-                }
+    /// Produces one piece more of the answer being given, if there is room. True when it did.
+    fn fill(&mut self) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        if matches!(stream, Stream::File { .. }) || self.out.len() >= OUTPUT_BYTES_MAX {
+            return false;
+        }
+        // Looking may take long and find nothing to say.
+        self.turn += TURN_OCTETS / 4;
+        match stream.fill(&self.service.store, &mut self.out) {
+            Ok(false) => {}
+            Ok(true) => self.stream = None,
+            Err(error) => {
+                // In the middle of a block there is no way to say so but to end the connection.
+                tracing::error!(conn = self.admitted.name, ?error, "cannot read");
+                self.stream = None;
+                self.closing = true;
             }
         }
+        true
     }
 
-    /// Writes what the socket takes. True when something was written.
+    /// Writes what the socket takes, and drops it: `out` holds no more than the client has not taken.
+    /// True when something was written.
     fn flush(&mut self) -> io::Result<bool> {
-        let mut moved = false;
-        while self.sent < self.out.len() {
-            match self.transport.try_write(&self.out[self.sent..]) {
-                Ok(count) => {
-                    self.sent += count;
-                    moved = true;
+        let mut sent = 0;
+        while sent < self.out.len() {
+            match self.transport.try_write(&self.out[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.out.drain(..sent);
+                    return Ok(sent > 0);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(moved),
                 Err(error) => return Err(error),
             }
         }
-        Ok(moved | self.send_file()?)
+        self.out.clear();
+        Ok((sent > 0) | self.send_file()?)
     }
 
     fn send_file(&mut self) -> io::Result<bool> {
@@ -482,6 +521,7 @@ impl Connection {
                     *offset += count as u64;
                     *remaining -= count as u64;
                     budget = budget.saturating_sub(count);
+                    self.turn += count;
                     moved = true;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(moved),
@@ -489,8 +529,6 @@ impl Connection {
             }
         }
         if *remaining == 0 {
-            self.out.clear();
-            self.sent = 0;
             self.out.extend_from_slice(tail);
             self.stream = None;
             moved = true;
@@ -501,6 +539,8 @@ impl Connection {
     /// The site stops: no further command; what is owed is given first.
     fn stop(&mut self) {
         self.closing = true;
+        // Nothing was said about it: it is offered again.
+        self.parked = None;
         if self.stream.is_none() && self.asked.is_none() && self.session.receiving().is_none() {
             reply::line(400, "Shutting down", self.ledger.tail(&mut self.out));
         }
@@ -508,7 +548,7 @@ impl Connection {
 
     /// RFC 3977 s.3.1: 400 and close; a client that does not read its replies is not waited for.
     fn time_out(&mut self) -> io::Result<()> {
-        if self.sent == self.out.len() {
+        if self.out.is_empty() {
             let _ = self.transport.try_write(b"400 Idle for too long\r\n");
         }
         Err(ErrorKind::TimedOut.into())
@@ -517,8 +557,9 @@ impl Connection {
     /// The connection is gone: articles at the writer are kept all the same; their share of the
     /// budget is given back when they are on disk.
     async fn abandon(mut self) {
-        self.service.budget.add_permits(self.receiving_permits as usize);
+        self.give_back_receiving();
         self.parked = None;
+        self.held = None;
         while !self.ledger.is_empty() {
             self.port.notify.notified().await;
             self.settle();

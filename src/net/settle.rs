@@ -51,6 +51,8 @@ pub(super) struct Ledger {
     first: u64,
     /// Octets of the articles whose replies are owed.
     pub(super) bytes: usize,
+    /// Octets of the replies behind all of `owed` but the last.
+    text_len: usize,
 }
 
 impl Ledger {
@@ -67,7 +69,13 @@ impl Ledger {
         self.first + self.owed.len() as u64
     }
 
+    /// Octets of the replies that wait behind those that are owed.
+    pub(super) fn text_len(&self) -> usize {
+        self.text_len + self.owed.back().map_or(0, |owed| owed.after.len())
+    }
+
     pub(super) fn push(&mut self, owed: Owed) {
+        self.text_len = self.text_len();
         self.bytes += owed.len;
         self.owed.push_back(owed);
     }
@@ -85,6 +93,9 @@ impl Ledger {
         let owed = self.owed.pop_front()?;
         self.first += 1;
         self.bytes -= owed.len;
+        if !self.owed.is_empty() {
+            self.text_len -= owed.after.len();
+        }
         Some((owed, outcome))
     }
 
@@ -122,6 +133,7 @@ mod tests {
         ledger.tail(&mut out).extend_from_slice(b"238 later");
         assert!(out.is_empty(), "a later reply must not overtake");
         ledger.settle(2, Outcome::Accepted(Seq(9)));
+        assert_eq!(ledger.text_len(), 9);
         ledger.settle(1, Outcome::Duplicate);
         assert!(ledger.pop().is_none());
         ledger.settle(0, Outcome::Accepted(Seq(7)));
@@ -131,5 +143,24 @@ mod tests {
         ledger.settle(1, Outcome::Duplicate); // a stale tag is nobody's
         ledger.tail(&mut out).extend_from_slice(b"238 now");
         assert_eq!(out, b"238 now");
+    }
+
+    #[test]
+    fn replies_that_wait_are_counted() {
+        let mut ledger = Ledger::default();
+        let mut out = Vec::new();
+        for n in 0..3 {
+            ledger.push(owed(1));
+            ledger.tail(&mut out).resize(10 + n, b'x');
+        }
+        let mut lens = vec![ledger.text_len()];
+        for tag in 0..3 {
+            ledger.settle(tag, Outcome::Duplicate);
+            ledger.pop().expect("settled");
+            lens.push(ledger.text_len());
+        }
+        assert_eq!(lens, [33, 23, 12, 0]);
+        ledger.push(owed(1));
+        assert_eq!(ledger.text_len(), 0);
     }
 }

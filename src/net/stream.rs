@@ -190,6 +190,10 @@ impl Numbers {
                     articles.len() < HDR_ARTICLES
                 })?;
             for (number, location) in articles {
+                if out.len() >= OUTPUT_BYTES_MAX {
+                    self.next = number;
+                    return Ok(false);
+                }
                 push_number(number, out);
                 out.push(b' ');
                 match reading::head(store, location, None, Wait::Disk) {

@@ -1,10 +1,15 @@
 //! The byte streams a connection can run over.
 
 use bytes::BytesMut;
+use rustix::net::{Shutdown, shutdown};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+
+/// Octets dropped at a time.
+const DROPPED: usize = 16 * 1024;
 
 /// A connected stream. Reading and writing never wait; `readable` and
 /// `writable` do, so that no buffer is held while nothing happens.
@@ -46,12 +51,35 @@ impl Transport {
         }
     }
 
+    /// Says that nothing more will be sent, and drops what still arrives until the client ends, too. A
+    /// socket closed with octets unread resets the connection, and the client might never see the last
+    /// replies.
+    pub(super) async fn finish(&self) {
+        let socket = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        };
+        if shutdown(socket, Shutdown::Write).is_err() {
+            return;
+        }
+        let mut dropped = BytesMut::new();
+        while self.readable().await.is_ok() {
+            dropped.clear();
+            dropped.reserve(DROPPED);
+            match self.try_read(&mut dropped) {
+                Ok(0) => return,
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     /// Sends up to `count` octets of `file` from `offset` without copying them through this process.
     pub(super) fn try_send_file(&self, file: &File, mut offset: u64, count: usize) -> io::Result<usize> {
         let mut send = |socket: rustix::fd::BorrowedFd<'_>| {
             rustix::fs::sendfile(socket, file, Some(&mut offset), count).map_err(io::Error::from)
         };
-        use std::os::fd::AsFd;
         match self {
             Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
             Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::limits::COMMAND_LINE_MAX;
 use crate::wildmat::Wildmat;
 use crate::wire::command::RangeSpec;
-use crate::wire::{ArticleSpec, Command, CommandError, ListCommand, Part, Range, find_block_end};
+use crate::wire::{ArticleSpec, Command, CommandError, ListCommand, Part, Range, TERMINATOR, find_block_end};
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Consecutive commands we do not know before the connection is closed: it speaks something else.
@@ -57,7 +57,7 @@ pub struct Transfer {
 pub enum Received {
     /// In wire form, terminator included.
     Article(Bytes),
-    /// It was larger than allowed, has been drained, and was this many octets.
+    /// It was larger than allowed, has been drained, and was this many octets without its terminator.
     TooLarge(usize),
     /// TAKETHIS named something that is no Message-ID; its article has been drained.
     BadMessageId,
@@ -235,7 +235,7 @@ impl<G> Server<G> {
                 State::Article { seen, .. } => {
                     let end = find_block_end(input, *seen);
                     // `.CRLF` of the terminator is not the article's.
-                    if end.unwrap_or(input.len()) > self.article_bytes_max.saturating_add(3) {
+                    if end.unwrap_or(input.len()) > self.article_bytes_max.saturating_add(TERMINATOR.len()) {
                         let State::Article { transfer, .. } =
                             std::mem::replace(&mut self.state, State::Command)
                         else {
@@ -275,7 +275,11 @@ impl<G> Server<G> {
                     else {
                         unreachable!("matched above")
                     };
-                    let what = if bad_id { Received::BadMessageId } else { Received::TooLarge(octets) };
+                    let what = if bad_id {
+                        Received::BadMessageId
+                    } else {
+                        Received::TooLarge(octets.saturating_sub(TERMINATOR.len()))
+                    };
                     return Step::Received(transfer, what);
                 }
                 State::Closed => {

@@ -136,7 +136,7 @@ fn a_bad_command_never_costs_the_next_one() {
     let too_large = format!("TAKETHIS <a@b>\r\n{}\r\n.\r\nMODE STREAM\r\n", "x".repeat(2000));
     let mut shell = Shell::new(ALL, 1000);
     shell.feed(too_large.as_bytes(), 100);
-    assert_eq!(shell.log, ["TakeThis TooLarge(2005)"]);
+    assert_eq!(shell.log, ["TakeThis TooLarge(2002)"]);
     assert_eq!(shell.codes(), ["203"]);
     let mut shell = Shell::new(ALL, 1000);
     shell.feed(b"TAKETHIS oops\r\nQUIT\r\n.\r\nMODE STREAM\r\n", 3);
@@ -146,7 +146,7 @@ fn a_bad_command_never_costs_the_next_one() {
 
 #[test]
 fn an_article_of_exactly_the_limit_is_taken() {
-    for (size, expected) in [(1000, "TakeThis Some(<a@b>) 1003"), (1001, "TakeThis TooLarge(1004)")] {
+    for (size, expected) in [(1000, "TakeThis Some(<a@b>) 1003"), (1001, "TakeThis TooLarge(1001)")] {
         let body = format!("{}\r\n", "x".repeat(size - 2));
         for chunk in [1, 17, 4096] {
             let mut shell = Shell::new(ALL, 1000);

@@ -9,7 +9,7 @@ pub mod range;
 pub mod response;
 
 pub use arguments::is_message_id;
-pub use block::find_block_end;
+pub use block::{TERMINATOR, find_block_end};
 pub use command::{ArticleSpec, Command, CommandError, ListCommand, Part, RangeSpec};
 pub use range::Range;
 pub use response::Code;
