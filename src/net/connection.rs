@@ -151,7 +151,7 @@ impl Connection {
             if self.closing && self.out.is_empty() && self.stream.is_none() && self.ledger.is_empty() {
                 return Ok(());
             }
-            let read = self.wants_input() && self.read()?;
+            let read = self.wants_input() && self.read().await?;
             if again || read {
                 active = Instant::now();
                 // A busy connection must not starve the others on its thread.
@@ -210,7 +210,7 @@ impl Connection {
 
     /// Reads once; false when nothing was there. The end of the stream lets what has been received
     /// be answered.
-    fn read(&mut self) -> io::Result<bool> {
+    async fn read(&mut self) -> io::Result<bool> {
         self.starved = false;
         let have = self.session.receiving();
         if have.is_none() {
@@ -230,7 +230,7 @@ impl Connection {
         // An article that grows is given room for as much again, so that it is moved seldom.
         let room = have.map_or(self.read_size, |octets| self.read_size.max(octets));
         self.input.reserve(room);
-        match self.transport.try_read(&mut self.input) {
+        match self.transport.read_now(&mut self.input).await {
             Ok(0) => {
                 self.eof = true;
                 Ok(true)

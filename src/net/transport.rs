@@ -3,9 +3,12 @@
 use bytes::BytesMut;
 use rustix::net::{Shutdown, shutdown};
 use std::fs::File;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsFd;
-use tokio::io::Interest;
+use std::pin::pin;
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncReadExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Octets dropped at a time.
@@ -37,10 +40,13 @@ impl Transport {
     }
 
     /// Reads into the spare capacity of `input`; `Ok(0)` is the end.
-    pub(super) fn try_read(&self, input: &mut BytesMut) -> io::Result<usize> {
+    ///
+    /// Not `try_read`: only this way a read that found less than there was room for tells the runtime
+    /// that the socket is empty, and the next one needs no system call to find that out.
+    pub(super) async fn read_now(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read_buf(input),
-            Self::Unix(stream) => stream.try_read_buf(input),
+            Self::Tcp(stream) => read_now(stream, input).await,
+            Self::Unix(stream) => read_now(stream, input).await,
         }
     }
 
@@ -54,19 +60,19 @@ impl Transport {
     /// Says that nothing more will be sent, and drops what still arrives until the client ends, too. A
     /// socket closed with octets unread resets the connection, and the client might never see the last
     /// replies.
-    pub(super) async fn finish(&self) {
-        let socket = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
+    pub(super) async fn finish(&mut self) {
+        let ended = match &*self {
+            Self::Tcp(stream) => shutdown(stream, Shutdown::Write),
+            Self::Unix(stream) => shutdown(stream, Shutdown::Write),
         };
-        if shutdown(socket, Shutdown::Write).is_err() {
+        if ended.is_err() {
             return;
         }
         let mut dropped = BytesMut::new();
         while self.readable().await.is_ok() {
             dropped.clear();
             dropped.reserve(DROPPED);
-            match self.try_read(&mut dropped) {
+            match self.read_now(&mut dropped).await {
                 Ok(0) => return,
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -85,4 +91,14 @@ impl Transport {
             Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
         }
     }
+}
+
+/// Polls one read, once.
+async fn read_now(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> io::Result<usize> {
+    let mut read = pin!(stream.read_buf(input));
+    poll_fn(|context| match read.as_mut().poll(context) {
+        Poll::Pending => Poll::Ready(Err(io::ErrorKind::WouldBlock.into())),
+        done => done,
+    })
+    .await
 }
