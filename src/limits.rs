@@ -14,6 +14,9 @@ pub const HEADER_SECTION_MAX: usize = 256 * 1024;
 pub const HEADER_LINE_MAX: usize = 32 * 1024;
 /// Header lines of one article.
 pub const HEADER_LINES_MAX: usize = 1000;
+/// Octets of one field in an overview row. Real ones are shorter by far (RFC 5537 s.3.4.4 lets
+/// References be cut to 998); the bound is against articles made to fill memory.
+pub const OVERVIEW_FIELD_MAX: usize = 2048;
 /// Newsgroups one article may name.
 pub const CROSSPOST_MAX: usize = 100;
 /// Octets of an article on the wire, default (10 MB and room for its header).

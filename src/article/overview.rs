@@ -1,6 +1,7 @@
 //! Overview rows (RFC 3977 s.8.3, s.8.4).
 
 use super::{Field, Head};
+use crate::limits::OVERVIEW_FIELD_MAX;
 
 /// LIST OVERVIEW.FMT: the fields of a row behind the article number (RFC 3977 s.8.4).
 pub const FORMAT: [&str; 8] =
@@ -8,6 +9,9 @@ pub const FORMAT: [&str; 8] =
 
 /// Appends the first part of a row: Subject, From, Date, Message-ID and References, TAB-separated,
 /// no TAB behind the last. The store adds `:bytes`, `:lines` and Xref when it has made the numbers.
+///
+/// A row stands in memory once for each newsgroup of its article, so a field has at most
+/// [`OVERVIEW_FIELD_MAX`] octets in it: References loses its oldest Message-IDs, any other its end.
 pub fn row(head: &Head<'_>, out: &mut Vec<u8>) {
     let fields = [Field::Subject, Field::From, Field::Date, Field::MessageId, Field::References];
     for (index, field) in fields.into_iter().enumerate() {
@@ -15,8 +19,31 @@ pub fn row(head: &Head<'_>, out: &mut Vec<u8>) {
             out.push(b'\t');
         }
         if let Some(value) = head.value(field) {
+            let start = out.len();
             flatten(value, out);
+            shorten(field, start, out);
         }
+    }
+}
+
+/// Cuts the field that begins at `start` to what a row may hold.
+fn shorten(field: Field, start: usize, out: &mut Vec<u8>) {
+    let excess = (out.len() - start).saturating_sub(OVERVIEW_FIELD_MAX);
+    if excess == 0 {
+        return;
+    }
+    if field == Field::References {
+        // Threads hang on the last Message-IDs (RFC 5537 s.3.4.4): the first whole one that fits.
+        let rest = out.get(start + excess..).unwrap_or_default();
+        let whole = rest.iter().position(|&octet| octet == b'<').unwrap_or(rest.len());
+        out.drain(start..start + excess + whole);
+    } else {
+        let mut end = start + OVERVIEW_FIELD_MAX;
+        // Not in the middle of a character of UTF-8.
+        while end > start && out.get(end).is_some_and(|octet| octet & 0xC0 == 0x80) {
+            end -= 1;
+        }
+        out.truncate(end);
     }
 }
 
@@ -69,5 +96,23 @@ mod tests {
         let expected = "3000\tI am just\t\"Demo User\" <nobody@example.com>\t6 Oct 1998 04:38:40 -0500\t\
                         <45223423@example.com>\t";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn long_fields_are_cut_where_it_hurts_least() {
+        let ids: Vec<String> = (0..200).map(|n| format!("<{n:03}.reference@example.com>")).collect();
+        let article = format!(
+            "Subject: {}\r\nFrom: a@example.com\r\nDate: x\r\nMessage-ID: <a@b>\r\nReferences: {}\r\n\r\n",
+            "\u{e4}".repeat(OVERVIEW_FIELD_MAX),
+            ids.join("\r\n ")
+        );
+        let mut out = Vec::new();
+        row(&Head::parse(article.as_bytes()).unwrap(), &mut out);
+        let row = String::from_utf8(out).unwrap();
+        let fields: Vec<&str> = row.split('\t').collect();
+        assert_eq!(fields[0], "\u{e4}".repeat(OVERVIEW_FIELD_MAX / 2));
+        let kept: Vec<&str> = fields[4].split(' ').collect();
+        assert!(fields[4].len() <= OVERVIEW_FIELD_MAX && fields[4].len() > OVERVIEW_FIELD_MAX - 30);
+        assert_eq!(kept, ids[ids.len() - kept.len()..]);
     }
 }
