@@ -1,7 +1,7 @@
 //! Overview rows (RFC 3977 s.8.3, s.8.4).
 
 use super::{Field, Head};
-use crate::limits::OVERVIEW_FIELD_MAX;
+use crate::limits::{MESSAGE_ID_MAX, OVERVIEW_FIELD_MAX};
 
 /// LIST OVERVIEW.FMT: the fields of a row behind the article number (RFC 3977 s.8.4).
 pub const FORMAT: [&str; 8] =
@@ -11,7 +11,7 @@ pub const FORMAT: [&str; 8] =
 /// no TAB behind the last. The store adds `:bytes`, `:lines` and Xref when it has made the numbers.
 ///
 /// A row stands in memory once for each newsgroup of its article, so a field has at most
-/// [`OVERVIEW_FIELD_MAX`] octets in it: References loses its oldest Message-IDs, any other its end.
+/// [`OVERVIEW_FIELD_MAX`] octets in it: References loses Message-IDs behind its first, any other its end.
 pub fn row(head: &Head<'_>, out: &mut Vec<u8>) {
     let fields = [Field::Subject, Field::From, Field::Date, Field::MessageId, Field::References];
     for (index, field) in fields.into_iter().enumerate() {
@@ -33,10 +33,13 @@ fn shorten(field: Field, start: usize, out: &mut Vec<u8>) {
         return;
     }
     if field == Field::References {
-        // Threads hang on the last Message-IDs (RFC 5537 s.3.4.4): the first whole one that fits.
-        let rest = out.get(start + excess..).unwrap_or_default();
+        // RFC 5537 s.3.4.4: trimming keeps the first Message-ID and the last ones.
+        let value = out.get(start..).unwrap_or_default();
+        let first = value.iter().take(MESSAGE_ID_MAX).position(|&octet| octet == b' ').map_or(0, |at| at + 1);
+        let behind = start + first;
+        let rest = out.get(behind + excess..).unwrap_or_default();
         let whole = rest.iter().position(|&octet| octet == b'<').unwrap_or(rest.len());
-        out.drain(start..start + excess + whole);
+        out.drain(behind..behind + excess + whole);
     } else {
         let mut end = start + OVERVIEW_FIELD_MAX;
         // Not in the middle of a character of UTF-8.
@@ -113,6 +116,7 @@ mod tests {
         assert_eq!(fields[0], "\u{e4}".repeat(OVERVIEW_FIELD_MAX / 2));
         let kept: Vec<&str> = fields[4].split(' ').collect();
         assert!(fields[4].len() <= OVERVIEW_FIELD_MAX && fields[4].len() > OVERVIEW_FIELD_MAX - 30);
-        assert_eq!(kept, ids[ids.len() - kept.len()..]);
+        assert_eq!(kept[0], ids[0]);
+        assert_eq!(kept[1..], ids[ids.len() + 1 - kept.len()..]);
     }
 }
