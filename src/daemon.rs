@@ -14,6 +14,7 @@ use crate::net::{self, Admitted, Service, Transport};
 use crate::session::Rights;
 use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -85,9 +86,8 @@ impl Daemon {
         // Listening comes behind the replay: who connects is served.
         let mut listeners = Vec::new();
         for &address in &site.listen {
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|error| StartError(format!("cannot listen on {address}: {error}")))?;
+            let listener =
+                TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
             listeners.push(listener);
         }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -353,6 +353,17 @@ async fn create_groups(store: &Store, groups: &[&str]) -> Result<(), StartError>
             .map_err(|error| StartError(format!("cannot create newsgroup {group}: {error:?}")))?;
     }
     Ok(())
+}
+
+/// Why an address cannot be listened on, and what helps.
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> StartError {
+    let cure = match error.kind() {
+        ErrorKind::PermissionDenied => "; ports below 1024 need the right to bind them: see deploy/",
+        ErrorKind::AddrInUse => "; does another server run there? \"listen\" in feedd.toml names another",
+        ErrorKind::AddrNotAvailable => "; it is no address of this host",
+        _ => "",
+    };
+    StartError(format!("cannot listen on {address}: {error}{cure}"))
 }
 
 /// A store's error at the start as one line.

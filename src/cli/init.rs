@@ -22,19 +22,23 @@ pub(super) struct Arguments {
     /// The site's name in Path and Xref: the full domain name of the host
     #[arg(long, value_name = "PATH-IDENTITY", value_parser = path_identity)]
     identity: PathIdentity,
-    /// An address to listen on; port 0 takes any free one [default: 127.0.0.1:1119]
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// An address to listen on, may be repeated; port 0 takes any free one [default: 127.0.0.1:1119]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
     listen: Vec<SocketAddr>,
-    /// A newsgroup to create
+    /// A newsgroup to create; may be repeated
     #[arg(long, value_name = "NAME", value_parser = newsgroup_name)]
     group: Vec<NewsgroupName>,
-    /// A moderated newsgroup to create
+    /// A moderated newsgroup to create; may be repeated
     #[arg(long, value_name = "NAME", value_parser = newsgroup_name)]
     moderated: Vec<NewsgroupName>,
 }
 
 fn path_identity(text: &str) -> Result<PathIdentity, String> {
     PathIdentity::try_from(text).map_err(|bad| bad.0.to_owned())
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:119 or [::]:119".to_owned())
 }
 
 /// A newsgroup name on the command line.

@@ -104,7 +104,8 @@ async fn reload(daemon: &Daemon) {
         Err(_) => notify(&[NotifyState::Reloading]),
     }
     if let Err(why) = daemon.reload().await {
-        tracing::error!("{why}");
+        // One event a line: each is a mistake with its place.
+        why.lines().for_each(|line| tracing::error!("{line}"));
     }
     notify(&[NotifyState::Ready]);
 }

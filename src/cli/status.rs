@@ -39,7 +39,7 @@ fn shown(status: &SiteStatus) -> String {
          articles      {articles} in {newsgroups} newsgroups\n\
          history       {history} Message-IDs\n\
          spool         {spool} in {segments} segments, last record {seq}\n\
-         index         {index}, {behind} records behind",
+         index         {index}, the newest {behind} records in memory",
         identity = status.identity,
         connections = status.connections,
         articles = store.articles,

@@ -27,10 +27,10 @@ const READ_MAX: usize = 256 * 1024;
 const LARGE: usize = 1024 * 1024;
 /// Octets of a file sent before anybody else on this thread gets a turn.
 const FILE_PIECE: usize = 1024 * 1024;
-/// Octets read and sent from files, and commands taken, before others on this thread get a turn: some two
-/// milliseconds of CHECK, a fraction of one of large articles.
+/// Octets read and sent from files, and commands taken, before others on this thread get a turn: less
+/// than a millisecond of CHECK or of large articles.
 const TURN_OCTETS: usize = 64 * 1024;
-const TURN_COMMANDS: usize = 512;
+const TURN_COMMANDS: usize = 2048;
 /// How soon a TAKETHIS is tried again whose article another connection is bringing, and how long.
 const PARKED_AGAIN: Duration = Duration::from_millis(5);
 const PARKED_MAX: Duration = Duration::from_secs(30);
@@ -227,8 +227,12 @@ impl Connection {
             permit.forget();
             self.receiving_permits = permits;
         }
-        // An article that grows is given room for as much again, so that it is moved seldom.
-        let room = have.map_or(self.read_size, |octets| self.read_size.max(octets));
+        // An article that grows is given room for as much again, so that it is moved seldom, but not for
+        // more than the largest one takes.
+        let article_max = self.service.limits.article_bytes_max.saturating_add(READ_MIN);
+        let room = have.map_or(self.read_size, |octets| {
+            self.read_size.max(octets.min(article_max.saturating_sub(octets)))
+        });
         self.input.reserve(room);
         match self.transport.read_now(&mut self.input).await {
             Ok(0) => {
