@@ -160,8 +160,10 @@ pub enum Step {
 #[derive(Debug)]
 enum State {
     Command,
-    /// Dropping the rest of a line that is too long.
-    LongLine,
+    /// Dropping the rest of a line that is too long; behind a TAKETHIS an article follows it.
+    LongLine {
+        takethis: bool,
+    },
     /// Receiving the article of a transfer; `seen` octets of it have been searched for its end.
     Article {
         transfer: Transfer,
@@ -221,11 +223,18 @@ impl<G> Server<G> {
         loop {
             match &mut self.state {
                 State::Command => return self.line(input, out),
-                State::LongLine => match memchr::memchr(b'\n', input) {
+                State::LongLine { takethis } => match memchr::memchr(b'\n', input) {
                     Some(end) => {
+                        let takethis = *takethis;
                         input.advance(end + 1);
                         self.state = State::Command;
-                        return reply::line(501, "Line too long", out);
+                        if !takethis {
+                            return reply::line(501, "Line too long", out);
+                        }
+                        if !self.rights.offer {
+                            return self.refuse_offers_and_close(out);
+                        }
+                        self.drain(Transfer { via: Via::TakeThis, id: None }, true);
                     }
                     None => {
                         input.clear();
@@ -296,7 +305,8 @@ impl<G> Server<G> {
             if input.len() < COMMAND_LINE_MAX {
                 return Step::Read;
             }
-            self.state = State::LongLine;
+            let keyword = searched.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
+            self.state = State::LongLine { takethis: keyword.eq_ignore_ascii_case(b"TAKETHIS") };
             return self.step(input, out);
         };
         // A bare LF ends a command too: people type at servers (robustness, not grammar).

@@ -138,6 +138,11 @@ fn a_bad_command_never_costs_the_next_one() {
     shell.feed(too_large.as_bytes(), 100);
     assert_eq!(shell.log, ["TakeThis TooLarge(2002)"]);
     assert_eq!(shell.codes(), ["203"]);
+    let long = format!("takethis <{}@x>\r\nQUIT\r\n.\r\nMODE STREAM\r\n", "a".repeat(1000));
+    let mut shell = Shell::new(ALL, 1000);
+    shell.feed(long.as_bytes(), 100);
+    assert_eq!(shell.log, ["TakeThis BadMessageId"]);
+    assert_eq!(shell.codes(), ["203"]);
     let mut shell = Shell::new(ALL, 1000);
     shell.feed(b"TAKETHIS oops\r\nQUIT\r\n.\r\nMODE STREAM\r\n", 3);
     assert_eq!(shell.log, ["TakeThis BadMessageId"]);
