@@ -38,7 +38,7 @@ pub(super) enum Fate {
     Refused,
     /// Transferred and rejected (439, 437).
     Rejected,
-    /// Not in the store any more.
+    /// Not in the store any more, or damaged there.
     Gone,
     /// To be offered again later.
     Deferred,

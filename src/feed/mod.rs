@@ -63,7 +63,7 @@ pub struct FeedStatus {
     pub rejected: u64,
     /// Put off (431, 436); they are offered again.
     pub deferred: u64,
-    /// Not in the store any more when their turn came.
+    /// Not in the store any more when their turn came, or damaged there: the log names those.
     pub gone: u64,
     /// Octets of accepted articles.
     pub bytes: u64,

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// Articles up to this size are read at once and leave together with their neighbours.
 const WHOLE_OCTETS: usize = 32 * 1024;
@@ -237,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             cold.into_iter().map(read_one).collect()
         });
         self.read = reading.await.unwrap_or_else(|error| {
-            let failed = |owed| (owed, Err(ReadError::Corrupt(error.to_string())));
+            let failed = |owed| (owed, Err(ReadError::Io(io::Error::other(error.to_string()))));
             kept.into_iter().map(failed).collect()
         });
     }
@@ -251,12 +251,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Ok(())
             }
             Err(error) => {
-                // Our own trouble is never the last word on an article: only its absence is.
-                let fate = if matches!(error, ReadError::Gone) { Fate::Gone } else { Fate::Deferred };
-                if fate == Fate::Deferred {
-                    warn!(target: "feedd::feed", peer = %self.link.peer.name, id = %owed.entry.id, ?error,
-                        "article cannot be read");
-                }
+                // Our own trouble is not the last word on an article, its absence is. A damaged one is
+                // absent: another try reads the same octets, and would hold up the others for ever.
+                let fate = match &error {
+                    ReadError::Gone => Fate::Gone,
+                    ReadError::Corrupt(what) => {
+                        error!(target: "feedd::feed", peer = %self.link.peer.name, id = %owed.entry.id, what,
+                            "the article is damaged here and the peer does not get it from us");
+                        Fate::Gone
+                    }
+                    ReadError::WouldBlock | ReadError::Io(_) => {
+                        warn!(target: "feedd::feed", peer = %self.link.peer.name, id = %owed.entry.id, ?error,
+                            "article cannot be read");
+                        Fate::Deferred
+                    }
+                };
                 let closed = self.sender.cannot_send(&owed);
                 self.answers.push(answer(&owed, fate));
                 closed.map_err(|why: Close| why.to_string())

@@ -131,6 +131,22 @@ async fn a_deferred_article_survives_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_article_is_counted_and_holds_up_nobody() {
+    let receiver = Receiver::start(|_, _| Answer::Take).await;
+    let mut site = Site::new();
+    let feeds = site.feeds(&[peer("b", &receiver)]);
+    feeds.stop(GRACE).await;
+    site.accept(0..10);
+    site.damage(4);
+    site.reopen();
+    let feeds = site.feeds(&[peer("b", &receiver)]);
+    site.until(&feeds, "everything is settled", |status| status.lag == 0).await;
+    assert_eq!(feeds.status()[0].gone, 1, "{:?}", feeds.status());
+    assert_eq!(feeds.status()[0].accepted, 9, "{:?}", feeds.status());
+    feeds.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_article_that_breaks_every_connection_does_not_stop_the_others() {
     let receiver =
         Receiver::start(

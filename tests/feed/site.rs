@@ -10,6 +10,7 @@ use feedd::store::{GroupStatus, NewArticle, Options, Outcome, Seq, Settle, Store
 use feedd::wildmat::Wildmat;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -120,6 +121,21 @@ impl Site {
             let outcome = outcomes.recv_timeout(DEADLINE).unwrap();
             assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
         }
+    }
+
+    /// Flips a bit of the header section of the article with this number, on the disk.
+    pub fn damage(&self, n: usize) {
+        let spool = std::fs::read_dir(self.dir.path().join("spool")).unwrap();
+        let mark = format!("Newsgroups: local.test\r\nSubject: {n}\r\n");
+        for path in spool.map(|entry| entry.unwrap().path()) {
+            let mut octets = std::fs::read(&path).unwrap();
+            if let Some(at) = octets.windows(mark.len()).position(|part| part == mark.as_bytes()) {
+                octets[at] ^= 1;
+                let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+                return file.write_all_at(&octets, 0).unwrap();
+            }
+        }
+        panic!("article {n} is not in the spool");
     }
 
     /// The article as it is stored and has to arrive.
