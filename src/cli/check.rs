@@ -1,6 +1,6 @@
 //! `feedd check`.
 
-use super::output::say;
+use super::output::{counted, say};
 use super::site::Site;
 use super::{ConfigFile, Failure};
 
@@ -25,7 +25,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         if listen.is_empty() { "nothing".to_owned() } else { listen.join(", ") }
     ))?;
     let peers = &site.config.peers;
-    say(format!("{}: ok\n  {} peers", of.peers.display(), peers.len()))?;
+    say(format!("{}: ok\n  {}", of.peers.display(), counted(peers.len() as u64, "peer")))?;
     for peer in peers {
         let address = peer.address.as_deref().unwrap_or("(dials us)");
         let from: Vec<String> = peer.accept_from.iter().map(ToString::to_string).collect();

@@ -1,6 +1,6 @@
 //! `feedd status` and `feedd reload`.
 
-use super::output::{say, say_json, size, table};
+use super::output::{counted, say, say_json, size, table};
 use super::site::Site;
 use super::{ConfigFile, Failure, Report};
 use crate::admin::{Request, Response, SiteStatus};
@@ -36,23 +36,23 @@ fn shown(status: &SiteStatus) -> String {
     let mut text = format!(
         "{identity} {state}\n\
          connections   {connections}\n\
-         articles      {articles} in {newsgroups} newsgroups\n\
-         history       {history} Message-IDs\n\
-         spool         {spool} in {segments} segments, last record {seq}\n\
+         articles      {articles} in {newsgroups}\n\
+         history       {history}\n\
+         spool         {spool} in {segments}, last record {seq}\n\
          index         {index}, the newest {behind} records in memory",
         identity = status.identity,
         connections = status.connections,
         articles = store.articles,
-        newsgroups = store.newsgroups,
-        history = store.history,
+        newsgroups = counted(store.newsgroups, "newsgroup"),
+        history = counted(store.history, "Message-ID"),
         spool = size(store.spool_bytes),
-        segments = store.segments,
+        segments = counted(store.segments, "segment"),
         seq = store.seq,
         index = size(store.index_bytes),
         behind = store.index_behind,
     );
     if store.damaged > 0 {
-        text.push_str(&format!("\ndamaged       {} records: see `feedd verify`", store.damaged));
+        text.push_str(&format!("\ndamaged       {}: see `feedd verify`", counted(store.damaged, "record")));
     }
     if !store.refusing.is_empty() {
         text.push_str(&format!("\nno articles are taken: {}", store.refusing));
@@ -71,12 +71,23 @@ fn shown(status: &SiteStatus) -> String {
                     feed.refused.to_string(),
                     feed.rejected.to_string(),
                     feed.deferred.to_string(),
+                    feed.gone.to_string(),
                     feed.last_error.clone(),
                 ]
             })
             .collect();
-        let heading =
-            ["peer", "feed", "lag", "offered", "accepted", "refused", "rejected", "deferred", "last error"];
+        let heading = [
+            "peer",
+            "feed",
+            "lag",
+            "offered",
+            "accepted",
+            "refused",
+            "rejected",
+            "deferred",
+            "gone",
+            "last error",
+        ];
         text.push_str("\n\n");
         text.push_str(&table(&heading, &rows));
     }
