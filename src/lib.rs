@@ -7,12 +7,12 @@
 //!
 //! | level | rooms | what they know |
 //! |---|---|---|
-//! | 0 ground | [`wildmat`] [`clock`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
+//! | 0 ground | [`wildmat`] [`clock`] [`decimal`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
 //! | 1 words | [`wire`] [`article`] | the grammar of RFC 3977/4644 and of RFC 5536: bytes in, types out |
 //! | 2 rules | [`agent`] [`access`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; sans-IO connections; checked config |
 //! | 3 keeping | [`store`] | spool log (the truth) and index (sled, derived) |
-//! | 4 moving | [`intake`] [`feed`] [`net`] [`admin`] | the one path an article takes; who is owed what; sockets; the operator |
-//! | 5 house | [`daemon`] and the binaries | wiring, signals, ordered shutdown |
+//! | 4 moving | [`intake`] [`feed`] [`net`] [`admin`] [`client`] | the one path an article takes; who is owed what; sockets; the operator; a newsreader's side |
+//! | 5 house | [`daemon`] [`cli`] and the binaries | wiring, reload, ordered shutdown; the commands |
 //!
 //! # The one idea
 //!
@@ -29,6 +29,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod decimal;
 pub mod feed;
 pub mod intake;
 pub mod limits;
@@ -37,3 +38,6 @@ pub mod session;
 pub mod store;
 pub mod wildmat;
 pub mod wire;
+
+#[cfg(test)]
+mod random;

@@ -191,6 +191,7 @@ fn next_char(text: &[u8], at: usize) -> usize {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::random::xorshift;
 
     #[test]
     fn examples_of_rfc3977() {
@@ -297,15 +298,5 @@ mod tests {
         assert!(!wildmat.matches(&"a".repeat(2_000)));
         let wildmat = Wildmat::parse(&("*a?".repeat(60) + "*b")).unwrap();
         assert!(!wildmat.matches(&"a".repeat(2_000)));
-    }
-
-    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
-        let mut state = seed;
-        move |below| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        }
     }
 }

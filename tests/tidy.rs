@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms by level; `use` may point down or to a neighbour, never up.
 const LEVELS: [&[&str]; 6] = [
-    &["wildmat", "clock", "limits"],
+    &["wildmat", "clock", "decimal", "limits", "random"],
     &["wire", "article"],
     &["agent", "access", "session", "config"],
     &["store"],

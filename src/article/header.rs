@@ -284,6 +284,7 @@ fn name_len(line: &[u8]) -> Option<usize> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::random::xorshift;
 
     const FIELDS: [Field; Field::COUNT] = [
         Field::Approved,
@@ -450,16 +451,6 @@ mod tests {
             assert!(spans <= head.section().len());
             // No prefix of it is taken for the whole.
             assert_eq!(error(&article[..head.len() - 1]), Some(HeadError::NoEmptyLine));
-        }
-    }
-
-    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
-        let mut state = seed;
-        move |below| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
         }
     }
 }

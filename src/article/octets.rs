@@ -73,6 +73,7 @@ impl Octets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::xorshift;
 
     #[test]
     fn known_counts() {
@@ -138,15 +139,5 @@ mod tests {
         assert_eq!((counts.lines, counts.stuffed), (100_000, 100_000));
         let counts = Octets::count(&b"\n".repeat(100_000));
         assert_eq!((counts.lines, counts.stuffed), (100_000, 0));
-    }
-
-    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
-        let mut state = seed;
-        move |below| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        }
     }
 }

@@ -166,6 +166,7 @@ pub fn prepend(own: &PathIdentity, diagnostic: &Diagnostic, rest: Option<&[u8]>)
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::random::xorshift;
 
     /// The example of RFC 5537 s.3.2.2.
     const EXAMPLE: &[u8] = b"foo.isp.example!.SEEN.isp.example!foo-news\r\n \
@@ -312,16 +313,6 @@ mod tests {
                 }
                 path = Some(next);
             }
-        }
-    }
-
-    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
-        let mut state = seed;
-        move |below| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
         }
     }
 }

@@ -4,7 +4,8 @@ use super::stream::{Filter, Item, Numbers, Stream, field_value};
 use super::{Service, blocking};
 use crate::article::date;
 use crate::clock;
-use crate::session::reply::{self, push_number};
+use crate::decimal;
+use crate::session::reply;
 use crate::session::{Ask, Locator, Server, server::Rows};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
 use crate::wire::{Part, Range};
@@ -262,7 +263,7 @@ fn hdr(
         return Ok(None);
     }
     reply::line(code, "Headers follow", out);
-    push_number(0, out);
+    decimal::push(0, out);
     out.push(b' ');
     out.extend_from_slice(&value);
     out.extend_from_slice(b"\r\n.\r\n");

@@ -4,8 +4,8 @@
 use super::{blocking, reading};
 use crate::article::{Head, overview};
 use crate::clock::Timestamp;
+use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
-use crate::session::reply::push_number;
 use crate::session::server::ListKind;
 use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
 use crate::wildmat::Wildmat;
@@ -85,19 +85,19 @@ impl Stream {
             // Its octets are sent by the connection, past `out`.
             Self::File { .. } => Ok(true),
             Self::Over(numbers) => numbers.rows(store, out, |number, _, row, out| {
-                push_number(number, out);
+                decimal::push(number, out);
                 out.push(b'\t');
                 out.extend_from_slice(row);
                 out.extend_from_slice(b"\r\n");
             }),
             Self::Listgroup(numbers) => numbers.rows(store, out, |number, _, _, out| {
-                push_number(number, out);
+                decimal::push(number, out);
                 out.extend_from_slice(b"\r\n");
             }),
             Self::Hdr(numbers, Item::Column(column)) => {
                 let column = *column;
                 numbers.rows(store, out, |number, _, row, out| {
-                    push_number(number, out);
+                    decimal::push(number, out);
                     out.push(b' ');
                     Item::from_row(column, row, out);
                     out.extend_from_slice(b"\r\n");
@@ -194,7 +194,7 @@ impl Numbers {
                     self.next = number;
                     return Ok(false);
                 }
-                push_number(number, out);
+                decimal::push(number, out);
                 out.push(b' ');
                 match reading::head(store, location, None, Wait::Disk) {
                     Ok(head) => field_value(&head, field, out),
@@ -237,14 +237,14 @@ fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
     };
     for &number in numbers {
         out.push(b' ');
-        push_number(number, out);
+        decimal::push(number, out);
     }
     match kind {
         ListKind::Active | ListKind::Counts => out.extend_from_slice(&[b' ', status]),
         ListKind::ActiveTimes => {
             let (created, creator) = group.created();
             out.push(b' ');
-            push_number(u64::try_from(created.unix_s()).unwrap_or(0), out);
+            decimal::push(u64::try_from(created.unix_s()).unwrap_or(0), out);
             out.push(b' ');
             out.extend_from_slice(creator.as_bytes());
         }

@@ -3,6 +3,7 @@
 use super::server::{Rights, Rows, Step, Transfer, Via};
 use crate::agent::{Cause, Reason};
 use crate::article::{MessageId, overview};
+use crate::decimal;
 use crate::wildmat::WildmatError;
 use crate::wire::Part;
 
@@ -40,7 +41,7 @@ const HELP: &str = "100 Help text follows\r\n\
 
 /// Writes `code text` and says so.
 pub fn line(code: u16, text: &str, out: &mut Vec<u8>) -> Step {
-    push_number(code.into(), out);
+    decimal::push(code.into(), out);
     out.push(b' ');
     out.extend_from_slice(text.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -80,7 +81,7 @@ pub fn greeting(rights: Rights, identity: &str, out: &mut Vec<u8>) {
         Rights { read: false, offer: false, .. } => (502, "access denied: no rule admits your address"),
         _ => (201, "ready, posting prohibited"),
     };
-    push_number(code, out);
+    decimal::push(code, out);
     for part in [" ", identity, " ", IMPLEMENTATION, " ", text, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
@@ -131,7 +132,7 @@ pub(super) fn group(name: &str, marks: (u64, u64, u64), list_follows: bool, out:
     out.extend_from_slice(b"211");
     for number in [count, low, high] {
         out.push(b' ');
-        push_number(number, out);
+        decimal::push(number, out);
     }
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
@@ -146,7 +147,7 @@ pub fn article(part: Part, number: u64, id: &MessageId, out: &mut Vec<u8>) {
         Part::Body => b"222 ",
         Part::Stat => b"223 ",
     });
-    push_number(number, out);
+    decimal::push(number, out);
     out.push(b' ');
     out.extend_from_slice(id.as_str().as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -239,19 +240,4 @@ fn with_id(code: &[u8; 4], id: &MessageId, text: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(text.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a decimal number: rows and replies are full of them, and `format!` is not free.
-pub fn push_number(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }

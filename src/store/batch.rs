@@ -13,6 +13,7 @@ use super::types::{Location, LogEntry, Outcome, Seq, Settle};
 use super::writer::{Filing, Submitted};
 use crate::clock;
 use crate::clock::Timestamp;
+use crate::decimal;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::fs::File;
@@ -119,7 +120,7 @@ impl Batch {
             }
             numbers.extend_from_slice(group.name().as_bytes());
             numbers.push(b':');
-            record::push_decimal(&mut numbers, number);
+            decimal::push(number, &mut numbers);
             self.filed.push((group.id, number));
             self.filings.push(Filing { group: group.clone(), number });
         }

@@ -25,6 +25,7 @@
 
 use super::types::{NewArticle, Seq};
 use crate::clock::Timestamp;
+use crate::decimal;
 
 /// Octets of the fixed part.
 pub(super) const HEADER: usize = 88;
@@ -301,9 +302,9 @@ pub(super) fn encode_article(
     let octets = (head_len + article.body.len()).saturating_sub(3) as u64;
     out.extend_from_slice(&article.row);
     out.push(b'\t');
-    push_decimal(out, octets.saturating_sub(article.stuffed));
+    decimal::push(octets.saturating_sub(article.stuffed), out);
     out.push(b'\t');
-    push_decimal(out, article.lines);
+    decimal::push(article.lines, out);
     out.push(b'\t');
     let xref_at = out.len();
     out.extend_from_slice(XREF);
@@ -393,19 +394,4 @@ pub(super) fn encode_act(out: &mut Vec<u8>, act: &ActText<'_>) -> u64 {
     out[start + 4..start + 8].copy_from_slice(&header.crc.to_le_bytes());
     out.resize(start + header.total() as usize, 0);
     header.total()
-}
-
-/// Appends a decimal number.
-pub(super) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }

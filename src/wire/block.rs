@@ -69,6 +69,7 @@ pub fn unstuff(block: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::xorshift;
 
     #[test]
     fn ends_of_blocks() {
@@ -155,16 +156,6 @@ mod tests {
             assert_eq!(unstuff(&block), text);
             block.truncate(block.len() - TERMINATOR.len());
             assert_eq!(unstuff(&block), text);
-        }
-    }
-
-    fn xorshift(seed: u64) -> impl FnMut(u64) -> u64 {
-        let mut state = seed;
-        move |below| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
         }
     }
 }
