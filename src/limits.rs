@@ -5,6 +5,8 @@
 pub const COMMAND_LINE_MAX: usize = 512;
 /// Octets of a Message-ID (RFC 3977 s.3.6, RFC 5536 s.3.1.3).
 pub const MESSAGE_ID_MAX: usize = 250;
+/// Octets of this site's own path identity: a Message-ID made here has it and 28 more.
+pub const OWN_IDENTITY_MAX: usize = 200;
 /// Octets of a newsgroup name: it must fit a command line with its command and an argument.
 pub const NEWSGROUP_NAME_MAX: usize = 460;
 /// Octets of a whole header section; the rest of the field stays below a tenth of it.

@@ -235,3 +235,12 @@ fn a_file_that_cannot_be_read_is_a_mistake() {
     let told = Config::read(&file).unwrap_err();
     assert_eq!((told[0].line, told[0].what.as_str()), (2, "not UTF-8"));
 }
+
+#[test]
+fn an_identity_leaves_room_for_a_message_id() {
+    let label = "a".repeat(49);
+    let fits = [label.as_str(); 4].join(".");
+    assert!(feedd::config::own_identity(&fits).is_ok(), "{} octets", fits.len());
+    let told = complaints(&format!("identity = \"{fits}.example\""), "");
+    assert!(told[0].contains("no Message-ID has room"), "{told:?}");
+}

@@ -4,7 +4,7 @@ use super::Failure;
 use super::output::say;
 use super::site::{create, store_failure};
 use crate::article::{NewsgroupName, PathIdentity};
-use crate::config::Config;
+use crate::config::{Config, own_identity};
 use crate::store::{GroupStatus, Options, Store};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 }
 
 fn path_identity(text: &str) -> Result<PathIdentity, String> {
-    PathIdentity::try_from(text).map_err(|bad| bad.0.to_owned())
+    own_identity(text).map_err(|bad| bad.0.to_owned())
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {

@@ -15,6 +15,7 @@ mod site;
 mod size;
 
 pub use network::{BadNetwork, Network, Source};
+pub use site::own_identity;
 
 use crate::article::PathIdentity;
 use crate::limits;

@@ -3,7 +3,8 @@
 use super::document::{At, Document, Section};
 use super::{Limits, Mistake, Network, SEGMENT_BYTES, Site};
 use crate::article::PathIdentity;
-use crate::limits;
+use crate::article::path::BadPathIdentity;
+use crate::limits::{self, OWN_IDENTITY_MAX};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -34,9 +35,21 @@ pub(super) fn check(file: &Path, text: &str) -> (Site, Vec<Mistake>) {
     (site, document.into_mistakes())
 }
 
+/// A site's own path identity; says why when it is none.
+///
+/// # Errors
+/// It is no path identity, or longer than [`OWN_IDENTITY_MAX`].
+pub fn own_identity(text: &str) -> Result<PathIdentity, BadPathIdentity> {
+    let identity = PathIdentity::try_from(text)?;
+    if text.len() > OWN_IDENTITY_MAX {
+        return Err(BadPathIdentity("no Message-ID has room for one of more than 200 octets"));
+    }
+    Ok(identity)
+}
+
 fn read(root: &Section<'_, '_>, site: &mut Site) {
     match root.text("identity", "\"news.example.org\"") {
-        Some(text) => match PathIdentity::try_from(text.value) {
+        Some(text) => match own_identity(text.value) {
             Ok(identity) => site.identity = identity,
             Err(bad) => root.mistake(
                 text.at,
