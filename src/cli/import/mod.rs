@@ -130,6 +130,7 @@ fn feed(stream: UnixStream, arguments: &Arguments, article_bytes_max: usize) -> 
     let mut own = Totals::default();
     let mut feeder = Feeder::start(client);
     let mut troubles = Vec::new();
+    let mut strangers = Vec::new();
     let mut found_any = false;
     let mut sent: u64 = 0;
     for path in &arguments.path {
@@ -152,6 +153,7 @@ fn feed(stream: UnixStream, arguments: &Arguments, article_bytes_max: usize) -> 
         });
         source.walk(path);
         troubles.append(&mut source.troubles);
+        strangers.append(&mut source.strangers);
         if source.stopped {
             break;
         }
@@ -165,7 +167,7 @@ fn feed(stream: UnixStream, arguments: &Arguments, article_bytes_max: usize) -> 
     } else {
         say(totals.shown())?
     }
-    for trouble in &troubles {
+    for trouble in strangers.iter().chain(&troubles) {
         eprintln!("feedd: {trouble}");
     }
     if let Some(why) = ended.failure {

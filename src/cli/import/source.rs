@@ -15,6 +15,9 @@ const MAGIC_LEN: usize = 512;
 /// Archives within archives within archives.
 const DEPTH_MAX: usize = 4;
 
+/// Things that are no articles and are named one by one; the totals count them all.
+const NAMED_MAX: usize = 10;
+
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
@@ -33,11 +36,16 @@ pub(super) struct Source<'p, S> {
     pub(super) stopped: bool,
     /// Files that could not be read to their end, and why.
     pub(super) troubles: Vec<String>,
+    /// The first few that are no articles, with the file they are in, and why.
+    pub(super) strangers: Vec<String>,
+    /// The file being read.
+    file: PathBuf,
 }
 
 impl<'p, S: FnMut(Found<'_>) -> bool> Source<'p, S> {
     pub(super) fn new(article_bytes_max: usize, bar: &'p ProgressBar, sink: S) -> Self {
-        Self { article_bytes_max, bar, sink, stopped: false, troubles: Vec::new() }
+        let (troubles, strangers) = (Vec::new(), Vec::new());
+        Self { article_bytes_max, bar, sink, stopped: false, troubles, strangers, file: PathBuf::new() }
     }
 
     /// Goes through a file, or through all files below a folder.
@@ -50,6 +58,7 @@ impl<'p, S: FnMut(Found<'_>) -> bool> Source<'p, S> {
     fn walk_or_fail(&mut self, path: &Path) -> io::Result<()> {
         if !fs::metadata(path)?.is_dir() {
             let file = self.bar.wrap_read(File::open(path)?);
+            path.clone_into(&mut self.file);
             return self.read(Box::new(file), 0);
         }
         for entry in entries(path)? {
@@ -100,6 +109,11 @@ impl<'p, S: FnMut(Found<'_>) -> bool> Source<'p, S> {
     }
 
     fn offer(&mut self, found: Found<'_>) -> bool {
+        if let Found::Not(why) = &found
+            && self.strangers.len() < NAMED_MAX
+        {
+            self.strangers.push(format!("{}: {why}", self.file.display()));
+        }
         if !self.stopped && !(self.sink)(found) {
             self.stopped = true;
         }
