@@ -78,6 +78,8 @@ struct Connection {
     starved: bool,
     eof: bool,
     closing: bool,
+    /// A 400 was said for an article that could not be kept: it is the last reply (RFC 4644 s.2.5.2).
+    silent: bool,
     /// The session has taken all of `input` that it can; else it may be asked for another step.
     hungry: bool,
     /// What was done since others on this thread had a turn, as octets.
@@ -114,6 +116,7 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         starved: false,
         eof: false,
         closing: false,
+        silent: false,
         hungry: true,
         turn: 0,
         service,
@@ -425,6 +428,9 @@ impl Connection {
         let name = &self.admitted.name;
         while let Some((owed, outcome)) = self.ledger.pop() {
             permits += self.service.permits(owed.len);
+            if self.silent {
+                continue;
+            }
             let close = match &outcome {
                 Outcome::Accepted(_) => {
                     Counters::add(&self.service.counters.accepted, 1);
@@ -443,8 +449,12 @@ impl Connection {
                     reply::transfer(&owed.transfer, &Answer::Deferred(&cause), &mut self.out)
                 }
             };
-            self.out.extend_from_slice(&owed.after);
-            self.closing |= close;
+            if close {
+                (self.closing, self.silent) = (true, true);
+                (self.asked, self.parked) = (None, None);
+            } else {
+                self.out.extend_from_slice(&owed.after);
+            }
         }
         self.permits -= permits;
         self.service.budget.add_permits(permits as usize);
