@@ -6,7 +6,7 @@ use crate::article::date;
 use crate::clock;
 use crate::decimal;
 use crate::session::reply;
-use crate::session::{Ask, Locator, Server, server::Rows};
+use crate::session::{Ask, Locator, Server, ask::Rows};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
 use crate::wire::{Part, Range};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub(super) fn answer(
             Ok(Some(Stream::List {
                 groups: store.groups(),
                 at: 0,
-                kind: crate::session::server::ListKind::Active,
+                kind: crate::session::ask::ListKind::Active,
                 filter,
             }))
         }

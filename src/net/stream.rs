@@ -6,7 +6,7 @@ use crate::article::{Head, overview};
 use crate::clock::Timestamp;
 use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
-use crate::session::server::ListKind;
+use crate::session::ask::ListKind;
 use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
 use crate::wildmat::Wildmat;
 use std::fs::File;

@@ -1,8 +1,11 @@
 //! Connections as sans-IO state machines: bytes in, steps out. No clock, no socket, no store, so
 //! that the same machine runs over TCP, over a control socket, in a transcript and in simulation.
 
+pub mod ask;
+mod commands;
 pub mod reply;
 pub mod sender;
 pub mod server;
 
-pub use server::{Ask, Locator, Received, Rights, Server, Step, Transfer, Via};
+pub use ask::{Ask, Locator, Received, Rights, Step, Transfer, Via};
+pub use server::Server;

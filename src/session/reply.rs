@@ -1,6 +1,6 @@
 //! Response lines (RFC 3977 s.3.2, appendix C; RFC 4644 s.4) as a server writes them.
 
-use super::server::{Rights, Rows, Step, Transfer, Via};
+use super::ask::{Rights, Rows, Step, Transfer, Via};
 use crate::agent::{Cause, Reason};
 use crate::article::{MessageId, overview};
 use crate::decimal;

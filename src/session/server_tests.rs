@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::session::Ask;
 
 const ALL: Rights = Rights { read: true, post: true, offer: true };
 

@@ -1,0 +1,143 @@
+//! What a server's machine says to its shell, and what it is asked to look up.
+
+use crate::article::MessageId;
+use crate::clock::Timestamp;
+use crate::wildmat::Wildmat;
+use crate::wire::{Part, Range};
+use bytes::Bytes;
+
+/// What this connection may do, from who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Read articles.
+    pub read: bool,
+    /// Post articles.
+    pub post: bool,
+    /// Offer articles (IHAVE, CHECK, TAKETHIS).
+    pub offer: bool,
+}
+
+/// By which command an article comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// IHAVE (RFC 3977 s.6.3.2).
+    Ihave,
+    /// TAKETHIS (RFC 4644 s.2.5).
+    TakeThis,
+    /// POST (RFC 3977 s.6.3.1).
+    Post,
+}
+
+/// A transfer: the command and the Message-ID it named (none for POST).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The command.
+    pub via: Via,
+    /// The Message-ID of the command.
+    pub id: Option<MessageId>,
+}
+
+/// The article that a transfer brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// In wire form, terminator included.
+    Article(Bytes),
+    /// It was larger than allowed, has been drained, and was this many octets without its terminator.
+    TooLarge(usize),
+    /// TAKETHIS named something that is no Message-ID; its article has been drained.
+    BadMessageId,
+}
+
+/// Which article a command means, its state-dependent forms resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Locator {
+    /// By Message-ID.
+    Id(MessageId),
+    /// By number in the selected newsgroup. `current`: the number was not in the command.
+    Number {
+        /// The article number.
+        number: u64,
+        /// It is the current article number.
+        current: bool,
+    },
+}
+
+/// What the shell has to look up. All of these are answered before the next command is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// CHECK: [`super::reply::check`].
+    Check(MessageId),
+    /// IHAVE: [`Server::answer_ihave_wanted`], or [`super::reply::ihave_unwanted`].
+    Ihave(MessageId),
+    /// GROUP: [`Server::answer_group`].
+    Group(String),
+    /// LISTGROUP, of the selected newsgroup when none is named; the numbers in `range` follow.
+    Listgroup(Option<String>, Range),
+    /// ARTICLE, HEAD, BODY, STAT: [`Server::answer_article`].
+    Article(Part, Locator),
+    /// NEXT (`up`) or LAST from the current number: [`Server::answer_neighbour`].
+    Neighbour {
+        /// The current article number.
+        from: u64,
+        /// NEXT.
+        up: bool,
+    },
+    /// OVER by Message-ID or number range of the selected newsgroup.
+    Over(Rows),
+    /// HDR and XHDR.
+    Hdr {
+        /// The field or metadata item.
+        field: String,
+        /// Of which articles.
+        rows: Rows,
+        /// XHDR is answered 221, HDR 225.
+        old: bool,
+    },
+    /// LIST of newsgroups.
+    List(ListKind, Option<Wildmat>),
+    /// NEWGROUPS.
+    Newgroups(Timestamp),
+    /// NEWNEWS.
+    Newnews(Wildmat, Timestamp),
+    /// DATE.
+    Date,
+}
+
+/// Which articles OVER and HDR are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// One, by Message-ID.
+    Id(MessageId),
+    /// A range of numbers; an empty answer is 423.
+    Range(Range),
+    /// The current article; an empty answer is 420.
+    Current(u64),
+}
+
+/// The lists that are made from the newsgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    /// LIST ACTIVE (RFC 3977 s.7.6.3).
+    Active,
+    /// LIST ACTIVE.TIMES (s.7.6.4).
+    ActiveTimes,
+    /// LIST NEWSGROUPS (s.7.6.6).
+    Newsgroups,
+    /// LIST COUNTS (RFC 6048 s.2.2).
+    Counts,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// There is no whole command in the input: read more.
+    Read,
+    /// A reply was written to `out`.
+    Replied,
+    /// Look this up and answer it.
+    Ask(Ask),
+    /// An article has arrived; the reply to it is owed ([`reply::transfer`]).
+    Received(Transfer, Received),
+    /// The last reply was written: close when it has been sent.
+    Close,
+}

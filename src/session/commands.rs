@@ -1,0 +1,189 @@
+//! What each command of a client does: the answer that is known at once, or what to look up for it.
+
+use super::ask::{Ask, ListKind, Locator, Rows, Step, Transfer, Via};
+use super::reply;
+use super::server::{Server, State};
+use crate::article::MessageId;
+use crate::wildmat::Wildmat;
+use crate::wire::command::RangeSpec;
+use crate::wire::{ArticleSpec, Command, ListCommand, Range};
+
+impl<G> Server<G> {
+    pub(super) fn command(&mut self, command: Command<'_>, out: &mut Vec<u8>) -> Step {
+        match command {
+            Command::Check(id) => match self.offered(id, out) {
+                Ok(id) => Step::Ask(Ask::Check(id)),
+                Err(step) => step,
+            },
+            Command::TakeThis(id) => {
+                if !self.rights.offer {
+                    // The article follows all the same; reading it as commands would be worse.
+                    return self.refuse_offers_and_close(out);
+                }
+                match MessageId::try_from(id) {
+                    Ok(id) => {
+                        self.receive(Transfer { via: Via::TakeThis, id: Some(id) });
+                        Step::Read
+                    }
+                    Err(_) => self.drain(Transfer { via: Via::TakeThis, id: None }, true),
+                }
+            }
+            Command::Ihave(id) => match self.offered(id, out) {
+                Ok(id) => Step::Ask(Ask::Ihave(id)),
+                Err(step) => step,
+            },
+            Command::Post => {
+                if !self.rights.post {
+                    return reply::line(440, "Posting not permitted", out);
+                }
+                self.receive(Transfer { via: Via::Post, id: None });
+                reply::line(340, "Send article to be posted", out)
+            }
+            Command::Quit => {
+                self.state = State::Closed;
+                reply::line(205, "Bye", out);
+                Step::Close
+            }
+            Command::Capabilities => {
+                reply::capabilities(self.rights, out);
+                Step::Replied
+            }
+            Command::Help => {
+                reply::help(out);
+                Step::Replied
+            }
+            Command::Date => Step::Ask(Ask::Date),
+            Command::ModeStream if self.rights.offer => reply::line(203, "Streaming permitted", out),
+            Command::ModeStream => reply::line(502, "Streaming not permitted", out),
+            Command::ModeReader if self.rights.post => reply::line(200, "Posting allowed", out),
+            Command::ModeReader if self.rights.read => reply::line(201, "Posting prohibited", out),
+            Command::ModeReader => reply::line(502, "Reading not permitted", out),
+            command if !self.rights.read => {
+                let _ = command;
+                reply::line(502, "Reading not permitted", out)
+            }
+            command => self.reading(command, out),
+        }
+    }
+
+    fn reading(&mut self, command: Command<'_>, out: &mut Vec<u8>) -> Step {
+        match command {
+            Command::Article(part, spec) => match self.locator(spec, out) {
+                Ok(locator) => Step::Ask(Ask::Article(part, locator)),
+                Err(step) => step,
+            },
+            Command::Group(name) => Step::Ask(Ask::Group(name.to_owned())),
+            Command::Listgroup { group, range } => {
+                if group.is_none() && self.group.is_none() {
+                    return reply::no_group(out);
+                }
+                let range = range.unwrap_or(Range { low: 1, high: None });
+                Step::Ask(Ask::Listgroup(group.map(str::to_owned), range))
+            }
+            Command::Next => self.neighbour(true, out),
+            Command::Last => self.neighbour(false, out),
+            Command::Over(spec) => match self.rows(spec, out) {
+                Ok(rows) => Step::Ask(Ask::Over(rows)),
+                Err(step) => step,
+            },
+            Command::Hdr { field, spec } => self.hdr(field, spec, false, out),
+            Command::Xhdr { field, spec } => self.hdr(field, spec, true, out),
+            Command::List(list) => self.list(list, out),
+            Command::Newgroups { since } => Step::Ask(Ask::Newgroups(since)),
+            Command::Newnews { wildmat, since } => match Wildmat::parse(wildmat) {
+                Ok(wildmat) => Step::Ask(Ask::Newnews(wildmat, since)),
+                Err(why) => reply::bad_wildmat(&why, out),
+            },
+            // `command` has answered all others.
+            _ => reply::line(503, "Not supported", out),
+        }
+    }
+
+    fn list(&mut self, list: ListCommand<'_>, out: &mut Vec<u8>) -> Step {
+        let (kind, wildmat) = match list {
+            ListCommand::Active(wildmat) => (ListKind::Active, wildmat),
+            ListCommand::ActiveTimes(wildmat) => (ListKind::ActiveTimes, wildmat),
+            ListCommand::Newsgroups(wildmat) => (ListKind::Newsgroups, wildmat),
+            ListCommand::Counts(wildmat) => (ListKind::Counts, wildmat),
+            ListCommand::OverviewFmt => {
+                reply::overview_format(out);
+                return Step::Replied;
+            }
+            ListCommand::Headers => {
+                reply::headers(out);
+                return Step::Replied;
+            }
+            // RFC 3977 s.7.6.1: 501 for a keyword that is not recognised.
+            ListCommand::Unknown(_) => return reply::line(501, "Unknown LIST keyword", out),
+        };
+        match wildmat.map(Wildmat::parse).transpose() {
+            Ok(wildmat) => Step::Ask(Ask::List(kind, wildmat)),
+            Err(why) => reply::bad_wildmat(&why, out),
+        }
+    }
+
+    fn hdr(&mut self, field: &str, spec: RangeSpec<'_>, old: bool, out: &mut Vec<u8>) -> Step {
+        match self.rows(spec, out) {
+            Ok(rows) => Step::Ask(Ask::Hdr { field: field.to_owned(), rows, old }),
+            Err(step) => step,
+        }
+    }
+
+    fn offered(&mut self, id: &str, out: &mut Vec<u8>) -> Result<MessageId, Step> {
+        if !self.rights.offer {
+            return Err(reply::line(502, "Offering not permitted: not a peer of this site", out));
+        }
+        MessageId::try_from(id).map_err(|_| reply::usage("message-id", out))
+    }
+
+    pub(super) fn refuse_offers_and_close(&mut self, out: &mut Vec<u8>) -> Step {
+        self.state = State::Closed;
+        reply::line(502, "Offering not permitted: not a peer of this site", out);
+        Step::Close
+    }
+
+    pub(super) fn receive(&mut self, transfer: Transfer) {
+        self.state = State::Article { transfer, seen: 0 };
+    }
+
+    pub(super) fn drain(&mut self, transfer: Transfer, bad_id: bool) -> Step {
+        self.state = State::Drain { transfer, before: 0, bad_id };
+        Step::Read
+    }
+
+    fn locator(&self, spec: ArticleSpec<'_>, out: &mut Vec<u8>) -> Result<Locator, Step> {
+        match spec {
+            ArticleSpec::Id(id) => {
+                MessageId::try_from(id).map(Locator::Id).map_err(|_| reply::usage("message-id", out))
+            }
+            _ if self.group.is_none() => Err(reply::no_group(out)),
+            ArticleSpec::Number(number) => Ok(Locator::Number { number, current: false }),
+            ArticleSpec::Current => match self.current {
+                Some(number) => Ok(Locator::Number { number, current: true }),
+                None => Err(reply::no_current(out)),
+            },
+        }
+    }
+
+    fn rows(&self, spec: RangeSpec<'_>, out: &mut Vec<u8>) -> Result<Rows, Step> {
+        match spec {
+            RangeSpec::Id(id) => {
+                MessageId::try_from(id).map(Rows::Id).map_err(|_| reply::usage("message-id", out))
+            }
+            _ if self.group.is_none() => Err(reply::no_group(out)),
+            RangeSpec::Range(range) => Ok(Rows::Range(range)),
+            RangeSpec::Current => match self.current {
+                Some(number) => Ok(Rows::Current(number)),
+                None => Err(reply::no_current(out)),
+            },
+        }
+    }
+
+    fn neighbour(&self, up: bool, out: &mut Vec<u8>) -> Step {
+        match (&self.group, self.current) {
+            (None, _) => reply::no_group(out),
+            (Some(_), None) => reply::no_current(out),
+            (Some(_), Some(from)) => Step::Ask(Ask::Neighbour { from, up }),
+        }
+    }
+}
