@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: [&[&str]; 6] = [
     &["wildmat", "clock", "decimal", "limits", "random"],
     &["wire", "article"],
-    &["agent", "access", "session", "config"],
+    &["agent", "access", "accounts", "session", "config", "tls"],
     &["store"],
     &["intake", "feed", "net", "admin", "client"],
     &["daemon", "cli", "main", "bin"],
