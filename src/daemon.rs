@@ -103,6 +103,7 @@ impl Daemon {
             site.limits.clone(),
             stop.clone(),
         ));
+        service.set_lists(config.lists.clone());
         let admission = Admission::new(config.clone(), HashMap::new());
         let feeds = Feeds::start(store.clone(), &admission.peers, tip);
         let inner = Arc::new(Inner {
@@ -169,6 +170,7 @@ impl Daemon {
         let admission = Admission::new(new.clone(), self.inner.admission().hosts.clone());
         let peers = admission.peers.clone();
         *self.inner.admission.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(admission);
+        self.inner.service.set_lists(new.lists.clone());
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.look_up().await;
         self.inner.feeds.reload(&peers).await;

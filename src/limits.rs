@@ -31,6 +31,8 @@ pub const OUTSTANDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Octets of answers waiting in one connection before no further command is taken.
 pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Octets of one of the operator's lists (LIST MOTD, ...): its answer is written in one piece.
+pub const LIST_FILE_MAX: usize = 64 * 1024;
 /// Connections in total, default.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Seconds of silence before a connection is closed, default (RFC 3977 s.3.1: not below 180).

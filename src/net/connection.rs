@@ -9,6 +9,7 @@ use super::{Counters, Service, Transport, blocking, reading};
 use crate::agent::{Cause, Reason};
 use crate::article::MessageId;
 use crate::clock;
+use crate::config::Lists;
 use crate::intake::{self, Offer, Origin, newslog};
 use crate::limits::{OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
 use crate::session::reply::{self, Answer};
@@ -57,6 +58,7 @@ struct Connection {
     admitted: Admitted,
     port: Arc<Port>,
     waiter: Arc<dyn Settle>,
+    lists: Arc<Lists>,
     input: BytesMut,
     read_size: usize,
     /// Replies that the client has not taken.
@@ -95,13 +97,16 @@ struct Parked {
 /// Serves one connection until it ends.
 pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitted) {
     let port = Arc::new(Port::default());
-    let session = Server::new(admitted.rights, service.limits.article_bytes_max);
+    let mut session = Server::new(admitted.rights, service.limits.article_bytes_max);
+    let lists = service.lists();
+    session.set_lists(lists.there());
     let mut connection = Connection {
         transport,
         session,
         admitted,
         waiter: port.clone(),
         port,
+        lists,
         input: BytesMut::new(),
         read_size: READ_MIN,
         out: Vec::new(),
@@ -184,7 +189,8 @@ impl Connection {
                     if active.elapsed() >= idle_max {
                         // A commit that takes this long is our trouble, not the client's silence.
                         if self.ledger.is_empty() {
-                            return self.time_out();
+                            // RFC 3977 s.3.1: without a word.
+                            return Err(ErrorKind::TimedOut.into());
                         }
                         active = Instant::now();
                     }
@@ -462,7 +468,7 @@ impl Connection {
 
     fn read_answer(&mut self, ask: Ask) {
         let before = self.out.len();
-        match reading::answer(&self.service, &mut self.session, ask, &mut self.out) {
+        match reading::answer(&self.service, &self.lists, &mut self.session, ask, &mut self.out) {
             Ok(stream) => self.stream = stream,
             Err(error) => {
                 self.out.truncate(before);
@@ -558,14 +564,6 @@ impl Connection {
         if self.stream.is_none() && self.asked.is_none() && self.session.receiving().is_none() {
             reply::line(400, "Shutting down", self.ledger.tail(&mut self.out));
         }
-    }
-
-    /// RFC 3977 s.3.1: 400 and close; a client that does not read its replies is not waited for.
-    fn time_out(&mut self) -> io::Result<()> {
-        if self.out.is_empty() {
-            let _ = self.transport.try_write(b"400 Idle for too long\r\n");
-        }
-        Err(ErrorKind::TimedOut.into())
     }
 
     /// The connection is gone: articles at the writer are kept all the same; their share of the

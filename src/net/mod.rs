@@ -17,10 +17,11 @@ pub use connection::{Admitted, serve};
 pub use listener::listen;
 pub use transport::Transport;
 
-use crate::config::Limits;
+use crate::config::{Limits, Lists};
 use crate::intake::Intake;
 use crate::store::Store;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,9 @@ pub struct Service {
     pub limits: Limits,
     /// Cancelled when the site stops: connections finish what they owe and close.
     pub stop: CancellationToken,
+    /// The operator's lists; a connection keeps those of its beginning, so that it answers what it
+    /// announced.
+    lists: RwLock<Arc<Lists>>,
     /// Octets of articles in flight, in KiB.
     pub(crate) budget: Semaphore,
     /// Figures for the operator.
@@ -72,7 +76,18 @@ impl Service {
         stop: CancellationToken,
     ) -> Self {
         let budget = Semaphore::new((limits.in_flight_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS));
-        Self { store, intake, identity, limits, stop, budget, counters: Counters::default() }
+        let lists = RwLock::default();
+        Self { store, intake, identity, limits, stop, lists, budget, counters: Counters::default() }
+    }
+
+    /// The operator's lists as they are now.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives connections that begin from now on these lists.
+    pub fn set_lists(&self, lists: Lists) {
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
     }
 
     /// The permits that an article of this many octets takes: never more than there are.

@@ -4,11 +4,13 @@ use super::stream::{Filter, Item, Numbers, Stream, field_value};
 use super::{Service, blocking};
 use crate::article::date;
 use crate::clock;
-use crate::decimal;
+use crate::config::Lists;
 use crate::session::reply;
-use crate::session::{Ask, Locator, Server, ask::Rows};
+use crate::session::ask::{ListKind, Rows};
+use crate::session::{Ask, Locator, Server};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
-use crate::wire::{Part, Range};
+use crate::wildmat::TextPattern;
+use crate::wire::{ListFile, Part, Range};
 use std::sync::Arc;
 
 /// Octets of an article that are read in one go; what is larger is sent from the file.
@@ -19,6 +21,7 @@ type Session = Server<Arc<Group>>;
 /// Answers a reader's question: a reply in `out`, and the stream that follows it, if any.
 pub(super) fn answer(
     service: &Service,
+    lists: &Lists,
     session: &mut Session,
     ask: Ask,
     out: &mut Vec<u8>,
@@ -56,7 +59,7 @@ pub(super) fn answer(
             Ok(None)
         }
         Ask::Over(rows) => over(store, session, &rows, out),
-        Ask::Hdr { field, rows, old } => hdr(store, session, &field, &rows, old, out),
+        Ask::Hdr { field, rows, old, pattern } => hdr(store, session, &field, &rows, old, pattern, out),
         Ask::List(kind, wildmat) => {
             reply::line(215, "List of newsgroups follows", out);
             Ok(Some(Stream::List {
@@ -66,13 +69,32 @@ pub(super) fn answer(
                 filter: Filter { wildmat, since: None },
             }))
         }
+        Ask::Xgtitle(wildmat) => {
+            reply::line(282, "List of newsgroups follows", out);
+            let groups = match (&wildmat, session.group()) {
+                (None, Some(group)) => Arc::new(vec![group.clone()]),
+                _ => store.groups(),
+            };
+            let filter = Filter { wildmat, since: None };
+            Ok(Some(Stream::List { groups, at: 0, kind: ListKind::Newsgroups, filter }))
+        }
+        Ask::ListFile(list, wildmat) => {
+            let lines = lists.lines(list).unwrap_or_default().iter().map(String::as_str);
+            // RFC 6048 s.2.6.2: only newsgroups that are here.
+            let shown = |name: &&str| {
+                list != ListFile::Subscriptions
+                    || (store.group(name).is_some() && wildmat.as_ref().is_none_or(|w| w.matches(name)))
+            };
+            reply::list_file(list, lines.filter(shown), out);
+            Ok(None)
+        }
         Ask::Newgroups(since) => {
             reply::line(231, "New newsgroups follow", out);
             let filter = Filter { wildmat: None, since: Some(since) };
             Ok(Some(Stream::List {
                 groups: store.groups(),
                 at: 0,
-                kind: crate::session::ask::ListKind::Active,
+                kind: ListKind::Active,
                 filter,
             }))
         }
@@ -229,6 +251,7 @@ fn hdr(
     field: &str,
     rows: &Rows,
     old: bool,
+    pattern: Option<TextPattern>,
     out: &mut Vec<u8>,
 ) -> Result<Option<Stream>, ReadError> {
     let code = if old { 221 } else { 225 };
@@ -237,9 +260,18 @@ fn hdr(
         return Ok(None);
     };
     let Rows::Id(id) = rows else {
-        return begin(store, session, rows, out, code, "Headers follow", |numbers| {
-            Stream::Hdr(numbers, item)
-        });
+        let patterned = pattern.is_some();
+        let start = out.len();
+        let stream = begin(store, session, rows, out, code, "Headers follow", |numbers| {
+            Stream::Hdr(numbers, item, pattern)
+        })?;
+        if stream.is_none() && patterned {
+            // RFC 2980 s.2.9: an empty list is no error.
+            out.truncate(start);
+            reply::line(code, "Headers follow", out);
+            out.extend_from_slice(b".\r\n");
+        }
+        return Ok(stream);
     };
     let mut value = Vec::new();
     let found = match &item {
@@ -263,10 +295,8 @@ fn hdr(
         return Ok(None);
     }
     reply::line(code, "Headers follow", out);
-    decimal::push(0, out);
-    out.push(b' ');
-    out.extend_from_slice(&value);
-    out.extend_from_slice(b"\r\n.\r\n");
+    Item::line(0, &value, pattern.as_ref(), out);
+    out.extend_from_slice(b".\r\n");
     Ok(None)
 }
 

@@ -13,7 +13,7 @@ use super::ask::{Locator, Received, Rights, Step, Transfer, Via};
 use super::reply;
 use crate::article::MessageId;
 use crate::limits::COMMAND_LINE_MAX;
-use crate::wire::{Command, CommandError, Part, TERMINATOR, find_block_end};
+use crate::wire::{Command, CommandError, ListFiles, Part, TERMINATOR, find_block_end};
 use bytes::{Buf, BytesMut};
 
 /// Consecutive commands we do not know before the connection is closed: it speaks something else.
@@ -48,13 +48,27 @@ pub struct Server<G> {
     article_bytes_max: usize,
     pub(super) group: Option<G>,
     pub(super) current: Option<u64>,
+    pub(super) lists: ListFiles,
     unknown: u32,
 }
 
 impl<G> Server<G> {
     /// A connection with these rights; `article_bytes_max` is the largest article it may send.
     pub fn new(rights: Rights, article_bytes_max: usize) -> Self {
-        Self { state: State::Command, rights, article_bytes_max, group: None, current: None, unknown: 0 }
+        Self {
+            state: State::Command,
+            rights,
+            article_bytes_max,
+            group: None,
+            current: None,
+            lists: ListFiles::default(),
+            unknown: 0,
+        }
+    }
+
+    /// Names the operator's lists that are there to be asked for; none at first.
+    pub fn set_lists(&mut self, lists: ListFiles) {
+        self.lists = lists;
     }
 
     /// What it may do.
