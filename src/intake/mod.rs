@@ -234,13 +234,21 @@ impl Intake {
         }
     }
 
-    /// A newsgroup of this site, and what it takes.
+    /// A newsgroup of this site, and what it takes; of an alias the newsgroup it stands for.
     fn group(&self, name: &str) -> Option<(Arc<Group>, Posting)> {
         let group = self.store.group(name)?;
         let posting = match group.status() {
             GroupStatus::Posting => Posting::Allowed,
             GroupStatus::NoPosting => Posting::Forbidden,
             GroupStatus::Moderated => Posting::Moderated,
+            GroupStatus::Closed => Posting::Closed,
+            GroupStatus::Junk => Posting::Junk,
+            // One step: an alias of an alias leads nowhere (RFC 6048 s.3.1).
+            GroupStatus::Alias(other) => {
+                let target = self.store.group(other.as_str())?;
+                let leads = !matches!(target.status(), GroupStatus::Alias(_));
+                return leads.then_some((target, Posting::Alias));
+            }
         };
         Some((group, posting))
     }
@@ -269,7 +277,10 @@ fn new_relayed(
     article: &Bytes,
     now: Timestamp,
 ) -> NewArticle {
-    let Accepted { head, path, filing, date, counts, source } = accepted;
+    let Accepted { head, path, mut filing, date, counts, source } = accepted;
+    if filing.groups.len() > 1 {
+        each_once(&mut filing.groups);
+    }
     let mut row = Vec::with_capacity(ROW_LEN);
     overview::row(&head, &mut row);
     NewArticle {
@@ -286,6 +297,17 @@ fn new_relayed(
         arrived: now,
         source: source.to_owned(),
     }
+}
+
+/// A newsgroup and its alias are one place to file in. Of the newsgroups of one article there are few.
+fn each_once(groups: &mut Vec<Arc<Group>>) {
+    let mut kept: Vec<Arc<Group>> = Vec::with_capacity(groups.len());
+    for group in groups.drain(..) {
+        if !kept.iter().any(|earlier| Arc::ptr_eq(earlier, &group)) {
+            kept.push(group);
+        }
+    }
+    *groups = kept;
 }
 
 /// What the store keeps of an injected article. The header section is parsed once more as it is now,

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
-use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
+use crate::store::{Group, Location, ReadError, Seq, Store, Wait};
 use crate::wildmat::{TextPattern, Wildmat};
 use std::fs::File;
 use std::sync::Arc;
@@ -251,11 +251,6 @@ pub(super) fn field_value(head: &[u8], field: &str, out: &mut Vec<u8>) {
 fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
     out.extend_from_slice(group.name().as_bytes());
     let marks = group.marks();
-    let status = match group.status() {
-        GroupStatus::Posting => b'y',
-        GroupStatus::NoPosting => b'n',
-        GroupStatus::Moderated => b'm',
-    };
     let numbers: &[u64] = match kind {
         // RFC 3977 s.7.6.3: high before low.
         ListKind::Active => &[marks.high, marks.low],
@@ -268,7 +263,10 @@ fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
         decimal::push(number, out);
     }
     match kind {
-        ListKind::Active | ListKind::Counts => out.extend_from_slice(&[b' ', status]),
+        ListKind::Active | ListKind::Counts => {
+            out.push(b' ');
+            out.extend_from_slice(group.status().to_string().as_bytes());
+        }
         ListKind::ActiveTimes => {
             let (created, creator) = group.created();
             out.push(b' ');
