@@ -68,13 +68,13 @@ fn group_add(
 /// Do articles for a newsgroup of this status have a place to go (RFC 6048 s.3.1)?
 fn leads_somewhere(store: &Store, name: &str, status: &GroupStatus) -> Result<(), String> {
     let groups = store.groups();
-    let alias = groups.iter().find(
-        |group| matches!(group.status(), GroupStatus::Alias(other) if other.as_str() == name),
-    );
+    let alias = groups
+        .iter()
+        .find(|group| matches!(group.status(), GroupStatus::Alias(other) if other.as_str() == name));
     match status {
-        GroupStatus::Junk if store.group(JUNK).is_none() => {
-            Err(format!("status j needs the newsgroup {JUNK}; `feedd group add {JUNK} --no-posting` makes it"))
-        }
+        GroupStatus::Junk if store.group(JUNK).is_none() => Err(format!(
+            "status j needs the newsgroup {JUNK}; `feedd group add {JUNK} --no-posting` makes it"
+        )),
         GroupStatus::Junk if name == JUNK => Err(format!("{JUNK} itself is filed in; give it n")),
         GroupStatus::Alias(other) if other.as_str() == name => Err(format!("{name} cannot stand for itself")),
         GroupStatus::Alias(other) => match (store.group(other.as_str()), alias) {

@@ -60,7 +60,9 @@ fn read_text(path: &Path) -> Result<Option<String>, (String, &'static str)> {
     match File::open(path).and_then(|file| file.take(bound).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err((format!("cannot be read: {error}"), "let the user that runs feedd read it")),
+        Err(error) => {
+            return Err((format!("cannot be read: {error}"), "let the user that runs feedd read it"));
+        }
     }
     if bytes.len() > LIST_FILE_MAX {
         return Err((format!("larger than {} KiB", LIST_FILE_MAX / 1024), "shorten it"));
@@ -165,9 +167,21 @@ mod tests {
     #[test]
     fn lines_of_each_list() {
         let table = [
-            (ListFile::DistribPats, "# note\n10:local.*:local\r\n\n5:*:world\n", "10:local.*:local|5:*:world"),
-            (ListFile::Distributions, "fr  Local to France.\nusa\tthe USA", "fr\tLocal to France.|usa\tthe USA"),
-            (ListFile::Moderators, "foo.bar:a@example.com\n*:%s+100%%@x\n", "foo.bar:a@example.com|*:%s+100%%@x"),
+            (
+                ListFile::DistribPats,
+                "# note\n10:local.*:local\r\n\n5:*:world\n",
+                "10:local.*:local|5:*:world",
+            ),
+            (
+                ListFile::Distributions,
+                "fr  Local to France.\nusa\tthe USA",
+                "fr\tLocal to France.|usa\tthe USA",
+            ),
+            (
+                ListFile::Moderators,
+                "foo.bar:a@example.com\n*:%s+100%%@x\n",
+                "foo.bar:a@example.com|*:%s+100%%@x",
+            ),
             (ListFile::Motd, "# no note\n\n.dot\n", "# no note||.dot"),
             (ListFile::Subscriptions, " local.welcome \nlocal.test", "local.welcome|local.test"),
         ];

@@ -277,10 +277,7 @@ fn new_relayed(
     article: &Bytes,
     now: Timestamp,
 ) -> NewArticle {
-    let Accepted { head, path, mut filing, date, counts, source } = accepted;
-    if filing.groups.len() > 1 {
-        each_once(&mut filing.groups);
-    }
+    let Accepted { head, path, filing, date, counts, source } = accepted;
     let mut row = Vec::with_capacity(ROW_LEN);
     overview::row(&head, &mut row);
     NewArticle {
@@ -297,17 +294,6 @@ fn new_relayed(
         arrived: now,
         source: source.to_owned(),
     }
-}
-
-/// A newsgroup and its alias are one place to file in. Of the newsgroups of one article there are few.
-fn each_once(groups: &mut Vec<Arc<Group>>) {
-    let mut kept: Vec<Arc<Group>> = Vec::with_capacity(groups.len());
-    for group in groups.drain(..) {
-        if !kept.iter().any(|earlier| Arc::ptr_eq(earlier, &group)) {
-            kept.push(group);
-        }
-    }
-    *groups = kept;
 }
 
 /// What the store keeps of an injected article. The header section is parsed once more as it is now,

@@ -5,8 +5,8 @@ use super::{Service, blocking};
 use crate::article::date;
 use crate::clock;
 use crate::config::Lists;
-use crate::session::reply;
 use crate::session::ask::{ListKind, Rows};
+use crate::session::reply;
 use crate::session::{Ask, Locator, Server};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
 use crate::wildmat::TextPattern;
@@ -91,12 +91,7 @@ pub(super) fn answer(
         Ask::Newgroups(since) => {
             reply::line(231, "New newsgroups follow", out);
             let filter = Filter { wildmat: None, since: Some(since) };
-            Ok(Some(Stream::List {
-                groups: store.groups(),
-                at: 0,
-                kind: ListKind::Active,
-                filter,
-            }))
+            Ok(Some(Stream::List { groups: store.groups(), at: 0, kind: ListKind::Active, filter }))
         }
         Ask::Newnews(wildmat, since) => {
             reply::line(230, "New articles follow", out);

@@ -30,7 +30,8 @@ impl TextPattern {
                 '?' => Atom::One,
                 '\\' => Atom::Char(rest.next().ok_or_else(|| bad(text, "nothing behind the last `\\`"))?),
                 '[' => {
-                    let (set, behind) = set(rest.as_str()).ok_or_else(|| bad(text, "a `[` without its `]`"))?;
+                    let (set, behind) =
+                        set(rest.as_str()).ok_or_else(|| bad(text, "a `[` without its `]`"))?;
                     rest = behind.chars();
                     set
                 }

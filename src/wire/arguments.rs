@@ -1,9 +1,9 @@
 //! The arguments of commands (RFC 3977 s.9.2, s.9.8): the words behind the keyword, as the grammar
 //! of each command wants them. Borrows the line and allocates nothing.
 
-use super::{ListFile, Range};
 use super::command::{ArticleSpec, Command, ListCommand, Part, RangeSpec};
 use super::range::article_number;
+use super::{ListFile, Range};
 use crate::clock::{self, Timestamp};
 use crate::limits::MESSAGE_ID_MAX;
 use chrono::Datelike;

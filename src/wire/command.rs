@@ -1,8 +1,8 @@
 //! Commands as a server reads them (RFC 3977 s.3.1, s.9.2; RFC 4644 s.3.1; XOVER, XHDR, XPAT and XGTITLE of
 //! RFC 2980).
 
-use super::{ListFile, Range};
 use super::arguments::Arguments;
+use super::{ListFile, Range};
 use crate::clock::Timestamp;
 
 /// Which part of an article a command asks for.
@@ -242,8 +242,14 @@ mod tests {
             ("LIST SUBSCRIPTIONS a*", List(ListCommand::File(ListFile::Subscriptions, Some("a*")))),
             ("XGTITLE", Xgtitle(None)),
             ("XGTITLE a*", Xgtitle(Some("a*"))),
-            ("XPAT Subject 1- *a* \t b* ", Xpat { field: "Subject", spec: range(1, None), pattern: "*a* \t b*" }),
-            ("XPAT From <45223423@example.com> *", Xpat { field: "From", spec: RangeSpec::Id(id), pattern: "*" }),
+            (
+                "XPAT Subject 1- *a* \t b* ",
+                Xpat { field: "Subject", spec: range(1, None), pattern: "*a* \t b*" },
+            ),
+            (
+                "XPAT From <45223423@example.com> *",
+                Xpat { field: "From", spec: RangeSpec::Id(id), pattern: "*" },
+            ),
             ("LIST XTRA.MENU 1 2", List(ListCommand::Unknown("XTRA.MENU"))),
             ("NEWGROUPS 19990624 000000 GMT", Newgroups { since: at(930_182_400) }),
             ("NEWGROUPS 20000229 235960", Newgroups { since: at(951_868_800) }),
