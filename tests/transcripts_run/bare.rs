@@ -116,7 +116,10 @@ impl Shell<'_> {
         match ask {
             Ask::Check(id) => {
                 let offer = self.offer(&id);
-                let offer = offer.as_ref().map(|()| ()).map_err(|why| why.as_ref());
+                let offer = match &offer {
+                    Ok(()) => Ok(()),
+                    Err(why) => Err(why.as_ref()),
+                };
                 reply::check(&id, offer, &mut self.out);
             }
             Ask::Ihave(id) => match self.offer(&id) {
