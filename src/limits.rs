@@ -33,5 +33,22 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 /// Connections in total, default.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections from one address, default: a newsreader opens four to fifty, and a house or an office
+/// shares its address. An IPv6 address counts as its /64, which is what one subscriber has.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+/// Connections of one account, default.
+pub const CONNECTIONS_PER_ACCOUNT_MAX: usize = 32;
+/// Octets a second that a client must manage over a minute while it sends a command line or an
+/// article or takes our replies, default: a modem of 1990 does 240; who does less holds a place that
+/// others could have.
+pub const SLOW_BYTES_S: u64 = 64;
+/// Octets of an account's name: with a password it fits a command line each (RFC 4643 s.2.3).
+pub const ACCOUNT_NAME_MAX: usize = 128;
+/// Octets of a password: AUTHINFO PASS must fit a command line (RFC 4643 s.2.3.1).
+pub const PASSWORD_MAX: usize = 256;
+/// Addresses whose failed logins are remembered at a time.
+pub const THROTTLED_MAX: usize = 16_384;
+/// Accounts and addresses whose posts are counted at a time.
+pub const QUOTAS_MAX: usize = 65_536;
 /// Seconds of silence before a connection is closed, default (RFC 3977 s.3.1: not below 180).
 pub const IDLE_S: u64 = 600;
