@@ -260,7 +260,8 @@ impl Inner {
     fn admit(&self, from: SocketAddr) -> Admitted {
         let admission = self.admission();
         let address = from.ip().to_canonical();
-        let rights = access::rights(address, &admission.config.site, &admission.peers, &admission.hosts);
+        let rights =
+            access::rights(address, None, &admission.config.site, &admission.peers, &admission.hosts);
         for peer in &rights.peers {
             // It is up, so dial it now and not at the end of a pause.
             self.feeds.nudge(&peer.name);
@@ -271,7 +272,11 @@ impl Inner {
             _ => text.clone(),
         };
         Admitted {
-            rights: Rights { read: rights.read, post: rights.post, offer: !rights.peers.is_empty() },
+            rights: Rights {
+                read: rights.read.any(),
+                post: rights.post.any(),
+                offer: !rights.peers.is_empty(),
+            },
             relay: (!rights.peers.is_empty())
                 .then(|| Origin::Peers { peers: rights.peers, address: text.clone() }),
             poster: Origin::Poster { address: text },
