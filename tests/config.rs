@@ -31,6 +31,7 @@ fn the_commented_defaults_are_the_built_in_ones() {
     let mut built_in = Config::built_in();
     built_in.site.data = Path::new("config").join(built_in.site.data);
     built_in.site.peers = Path::new("config").join(built_in.site.peers);
+    built_in.site.users = Path::new("config").join(built_in.site.users);
     assert_eq!(read, built_in);
 }
 
