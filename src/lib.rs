@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | 0 ground | [`wildmat`] [`clock`] [`decimal`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
 //! | 1 words | [`wire`] [`article`] | the grammar of RFC 3977/4644 and of RFC 5536: bytes in, types out |
-//! | 2 rules | [`agent`] [`access`] [`accounts`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; who may what; sans-IO connections; checked config |
+//! | 2 rules | [`agent`] [`access`] [`accounts`] [`tls`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; who may what; sans-IO connections; checked config |
 //! | 3 keeping | [`store`] | spool log (the truth) and index (sled, derived) |
 //! | 4 moving | [`intake`] [`feed`] [`net`] [`admin`] [`client`] | the one path an article takes; who is owed what; sockets; the operator; a newsreader's side |
 //! | 5 house | [`daemon`] [`cli`] and the binaries | wiring, reload, ordered shutdown; the commands |

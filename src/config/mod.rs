@@ -118,9 +118,11 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// Connections of one account, where no rule says otherwise.
     pub connections_per_account_max: usize,
-    /// Octets a second that a client must manage over a minute while it sends a command line or an
-    /// article, or takes our replies; 0: any.
+    /// Octets a second that a client must manage over [`slow_s`](Self::slow_s) while it sends a command
+    /// line or an article, or takes our replies; 0: any.
     pub slow_bytes_s: u64,
+    /// Seconds over which `slow_bytes_s` counts.
+    pub slow_s: u64,
     /// Octets of articles being received or waiting for their commit, in the whole site.
     pub in_flight_bytes_max: usize,
     /// Seconds of silence before a connection is closed.
@@ -190,6 +192,7 @@ impl Default for Limits {
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
             connections_per_account_max: limits::CONNECTIONS_PER_ACCOUNT_MAX,
             slow_bytes_s: limits::SLOW_BYTES_S,
+            slow_s: limits::SLOW_S,
             in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
             idle_s: limits::IDLE_S,
             crosspost_max: limits::CROSSPOST_MAX,

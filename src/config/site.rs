@@ -12,12 +12,13 @@ const KEYS: [&str; 9] =
     ["identity", "listen", "listen_tls", "data", "peers", "cutoff_days", "tls", "access", "limits"];
 const TLS_KEYS: [&str; 3] = ["certificate", "key", "client_authorities"];
 const ACCESS_KEYS: [&str; 5] = ["readers", "posters", "users", "clear_logins", "rule"];
-const LIMITS_KEYS: [&str; 9] = [
+const LIMITS_KEYS: [&str; 10] = [
     "article_bytes_max",
     "connections_max",
     "connections_per_address_max",
     "connections_per_account_max",
     "slow_bytes_s",
+    "slow_s",
     "in_flight_bytes_max",
     "idle_s",
     "crosspost_max",
@@ -192,6 +193,7 @@ fn limits(section: &Section<'_, '_>) -> Limits {
             "connections_per_account_max",
             limits::CONNECTIONS_PER_ACCOUNT_MAX,
         ),
+        slow_s: section.number("slow_s", limits::SLOW_S, 1..=3600).value,
         slow_bytes_s: section.number("slow_bytes_s", limits::SLOW_BYTES_S, 0..=1 << 20).value,
         in_flight_bytes_max: size(in_flight.value),
         // RFC 3977 s.3.1: the autologout timer is at least three minutes.
