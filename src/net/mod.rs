@@ -25,10 +25,11 @@ pub use door::{Admitted, Door, Entry};
 pub use listener::listen;
 pub use transport::Transport;
 
-use crate::config::Limits;
+use crate::config::{Limits, Lists};
 use crate::intake::Intake;
 use crate::store::Store;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,9 @@ pub struct Service {
     pub limits: Limits,
     /// Cancelled when the site stops: connections finish what they owe and close.
     pub stop: CancellationToken,
+    /// The operator's lists; a connection keeps those of its beginning, so that it answers what it
+    /// announced.
+    lists: RwLock<Arc<Lists>>,
     /// Octets of articles in flight, in KiB.
     pub(crate) budget: Semaphore,
     /// Who may come in, and how often.
@@ -101,6 +105,7 @@ impl Service {
             identity,
             limits,
             stop,
+            lists: RwLock::default(),
             budget,
             gate: gate::Gate::default(),
             counters: Counters::default(),
@@ -110,6 +115,16 @@ impl Service {
     /// How long somebody may be slow before it counts.
     pub(crate) fn slow_window(&self) -> Duration {
         Duration::from_secs(self.limits.slow_s)
+    }
+
+    /// The operator's lists as they are now.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives connections that begin from now on these lists.
+    pub fn set_lists(&self, lists: Lists) {
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
     }
 
     /// The permits that an article of this many octets takes: never more than there are.

@@ -14,7 +14,7 @@ use super::login::Channel;
 use super::reply;
 use crate::article::MessageId;
 use crate::limits::{AUTHINFO_LINE_MAX, COMMAND_LINE_MAX};
-use crate::wire::{Command, CommandError, Part, TERMINATOR, find_block_end};
+use crate::wire::{Command, CommandError, ListFiles, Part, TERMINATOR, find_block_end};
 use bytes::{Buf, BytesMut};
 
 /// Consecutive commands we do not know before the connection is closed: it speaks something else.
@@ -53,6 +53,7 @@ pub struct Server<G> {
     article_bytes_max: usize,
     pub(super) group: Option<G>,
     pub(super) current: Option<u64>,
+    pub(super) lists: ListFiles,
     unknown: u32,
     pub(super) channel: Channel,
 }
@@ -66,9 +67,15 @@ impl<G> Server<G> {
             article_bytes_max,
             group: None,
             current: None,
+            lists: ListFiles::default(),
             unknown: 0,
             channel: Channel::default(),
         }
+    }
+
+    /// Names the operator's lists that are there to be asked for; none at first.
+    pub fn set_lists(&mut self, lists: ListFiles) {
+        self.lists = lists;
     }
 
     /// What it may do.
