@@ -36,6 +36,7 @@ pub mod limits;
 pub mod net;
 pub mod session;
 pub mod store;
+pub mod tls;
 pub mod wildmat;
 pub mod wire;
 
