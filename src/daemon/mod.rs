@@ -200,6 +200,7 @@ impl Daemon {
             addresses: inner.addresses.iter().map(SocketAddr::to_string).collect(),
             uptime_s: inner.started.elapsed().as_secs(),
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
+            counters: inner.service.counters.all(),
             store: inner.store.stats(),
             feeds: inner.feeds.status(),
         }
