@@ -4,6 +4,7 @@ use crate::config::Peer;
 use crate::feed::FeedStatus;
 use crate::store::{Group, Stats, VerifyReport};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Octets of a request line, newline included. Only the operator can connect; the bound is against
 /// mistakes.
@@ -112,6 +113,8 @@ pub struct SiteStatus {
     /// Seconds since it started.
     pub uptime_s: u64,
     pub connections: u64,
+    /// What its connections have done since it started, by name.
+    pub counters: BTreeMap<String, u64>,
     pub store: Stats,
     pub feeds: Vec<FeedStatus>,
 }

@@ -8,6 +8,7 @@
 //! `config/feedd.toml` and `config/peers.toml` of the source tree show them all.
 
 mod document;
+mod files;
 mod lists;
 mod network;
 mod patterns;

@@ -348,7 +348,7 @@ impl Connection {
         }
     }
 
-    /// RFC 3977 s.3.1: closed without a word.
+    /// RFC 3977 s.3.1: without a word.
     fn time_out(&mut self) -> io::Result<()> {
         Counters::add(&self.service.counters.idle_cut, 1);
         tracing::debug!(conn = self.admitted.name, "cut: idle for too long");
@@ -360,14 +360,10 @@ impl Connection {
         Counters::add(&self.service.counters.slow_cut, 1);
         let octets = self.service.limits.slow_bytes_s;
         tracing::info!(conn = self.admitted.name, "cut: slower than {octets} octets a second");
-        self.last_words("400 Too slow\r\n");
-        Err(ErrorKind::TimedOut.into())
-    }
-
-    fn last_words(&mut self, text: &str) {
         if self.out.is_empty() && self.stream.is_none() {
-            let _ = self.transport.write(text.as_bytes()).and_then(|_| self.transport.flush());
+            let _ = self.transport.write(b"400 Too slow\r\n").and_then(|_| self.transport.flush());
         }
+        Err(ErrorKind::TimedOut.into())
     }
 
     /// The connection is gone: articles at the writer are kept all the same; their share of the

@@ -28,6 +28,7 @@ pub use transport::Transport;
 use crate::config::{Limits, Lists};
 use crate::intake::Intake;
 use crate::store::Store;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -84,6 +85,34 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// All of them by name; what counts how often a limit was met ends in what became of it.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        let connections = AtomicU64::new(self.connections.load(Ordering::Relaxed) as u64);
+        let named = [
+            ("connections", &connections),
+            ("connections_total", &self.connections_total),
+            ("connections_refused", &self.connections_refused),
+            ("addresses_full", &self.addresses_full),
+            ("accounts_full", &self.accounts_full),
+            ("commands", &self.commands),
+            ("accepted", &self.accepted),
+            ("rejected", &self.rejected),
+            ("deferred", &self.deferred),
+            ("articles_sent", &self.articles_sent),
+            ("tls", &self.tls),
+            ("tls_failed", &self.tls_failed),
+            ("compressed", &self.compressed),
+            ("compress_refused", &self.compress_refused),
+            ("logins", &self.logins),
+            ("logins_failed", &self.logins_failed),
+            ("logins_slowed", &self.logins_slowed),
+            ("quotas_met", &self.quotas_met),
+            ("idle_cut", &self.idle_cut),
+            ("slow_cut", &self.slow_cut),
+        ];
+        named.into_iter().map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed))).collect()
+    }
+
     pub(crate) fn add(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Ordering::Relaxed);
     }
@@ -112,6 +141,11 @@ impl Service {
         }
     }
 
+    /// How long somebody may be slow before it counts.
+    pub(crate) fn slow_window(&self) -> Duration {
+        Duration::from_secs(self.limits.slow_s)
+    }
+
     /// The operator's lists as they are now.
     pub fn lists(&self) -> Arc<Lists> {
         self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -120,11 +154,6 @@ impl Service {
     /// Gives connections that begin from now on these lists.
     pub fn set_lists(&self, lists: Lists) {
         *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
-    }
-
-    /// How long somebody may be slow before it counts.
-    pub(crate) fn slow_window(&self) -> Duration {
-        Duration::from_secs(self.limits.slow_s)
     }
 
     /// The permits that an article of this many octets takes: never more than there are.

@@ -45,7 +45,7 @@ impl<G> Server<G> {
                 Step::Close
             }
             Command::Capabilities => {
-                reply::capabilities(self.rights, self.lists, &self.channel, out);
+                reply::capabilities(self.rights, &self.channel, self.lists, out);
                 Step::Replied
             }
             Command::Help => {

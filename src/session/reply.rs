@@ -100,9 +100,9 @@ pub(super) fn greeting(rights: Rights, channel: &Channel, identity: &str, out: &
 }
 
 /// CAPABILITIES (RFC 3977 s.5.2; STREAMING of RFC 4644 s.2.2, STARTTLS of RFC 4642 s.2.1, AUTHINFO and
-/// SASL of RFC 4643 s.2.1, COMPRESS of RFC 8054 s.2.1): only what would not be refused.
-/// `lists` are the operator's lists that are there.
-pub(super) fn capabilities(rights: Rights, lists: ListFiles, channel: &Channel, out: &mut Vec<u8>) {
+/// SASL of RFC 4643 s.2.1, COMPRESS of RFC 8054 s.2.1): only what would not be refused. `lists` are the
+/// operator's lists that are there.
+pub(super) fn capabilities(rights: Rights, channel: &Channel, lists: ListFiles, out: &mut Vec<u8>) {
     out.extend_from_slice(b"101 Capability list:\r\nVERSION 2\r\nIMPLEMENTATION ");
     out.extend_from_slice(IMPLEMENTATION.as_bytes());
     out.extend_from_slice(b"\r\n");
