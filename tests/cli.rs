@@ -231,6 +231,62 @@ fn newsgroups_are_kept_on_a_stopped_and_on_a_running_site() {
 }
 
 #[test]
+fn a_newsgroup_takes_every_status_that_leads_somewhere() {
+    let site = Site::init("a.example", &["local.test"]);
+    let config = site.config();
+    let refused = |act: &str, args: &[&str], why: &str| {
+        let args = [&["group", act, "-c", config.to_str().unwrap()], args].concat();
+        let (good, _, err) = run(FEEDD, &args);
+        assert!(!good && err.contains(why), "{args:?}: {err}");
+    };
+    refused("add", &["a.junk", "--junk"], "needs the newsgroup junk");
+    site.feedd(&["group", "add"], &["junk", "--no-posting"]);
+    site.feedd(&["group", "add"], &["a.junk", "--junk"]);
+    site.feedd(&["group", "add"], &["a.closed", "--closed"]);
+    site.feedd(&["group", "add"], &["a.old", "--alias", "local.test", "--next-number", "4000"]);
+    refused("add", &["x", "--alias", "x"], "cannot stand for itself");
+    refused("add", &["x", "--alias", "no.such"], "no newsgroup no.such");
+    refused("add", &["x", "--alias", "a.old"], "an alias itself");
+    refused("add", &["local.test", "--alias", "a.closed"], "a.old is an alias of local.test");
+    refused("add", &["junk", "--junk"], "junk itself");
+    refused("add", &["a.old", "--posting", "--next-number", "3999"], "only go up");
+    refused("add", &["a.old", "--next-number", "0"], "between 1 and");
+    refused("remove", &["local.test"], "articles for a.old are filed in local.test");
+    refused("remove", &["junk"], "articles for a.junk are filed in junk");
+    let listed = json(&site.feedd(&["group", "list", "--json"], &["a.*"]));
+    let listed: Vec<_> =
+        listed.as_array().unwrap().iter().map(|g| (g["status"].clone(), g["low"].clone())).collect();
+    assert_eq!(listed, [("x".into(), 1.into()), ("j".into(), 1.into()), ("=local.test".into(), 4000.into())]);
+    site.feedd(&["group", "add"], &["a.old", "--posting"]);
+    site.feedd(&["group", "remove"], &["local.test"]);
+}
+
+#[test]
+fn lists_are_checked_and_taken_up_by_a_reload() {
+    let mut site = Site::init("a.example", &["local.test"]);
+    let lists = site.dir().join("lists");
+    fs::create_dir_all(&lists).unwrap();
+    fs::write(lists.join("motd"), "one\n").unwrap();
+    fs::write(lists.join("moderators"), "*:%s%s@x\n").unwrap();
+    let config = site.config();
+    let (good, out, _) = run(FEEDD, &["check", "-c", config.to_str().unwrap()]);
+    assert!(!good && out.contains("lists/moderators:1: \"%s%s@x\" is no submission template"), "{out}");
+    fs::remove_file(lists.join("moderators")).unwrap();
+    assert!(site.feedd(&["check"], &[]).contains("LIST gives out MOTD"));
+    site.start();
+    let mut before = site.client();
+    fs::write(lists.join("motd"), "two\n").unwrap();
+    fs::write(lists.join("subscriptions"), "local.test\n").unwrap();
+    assert!(site.feedd(&["reload"], &[]).starts_with("reloaded"));
+    let mut behind = site.client();
+    assert_eq!(before.list("LIST MOTD", "215"), ["one"], "what a connection began with");
+    before.expect("LIST SUBSCRIPTIONS", "503");
+    assert_eq!(behind.list("LIST MOTD", "215"), ["two"]);
+    assert_eq!(behind.list("LIST SUBSCRIPTIONS", "215"), ["local.test"]);
+    site.stop();
+}
+
+#[test]
 fn a_peer_is_written_behind_what_the_operator_wrote() {
     let mut site = Site::init("a.example", &["local.test"]);
     let peers = site.config().with_file_name("peers.toml");

@@ -5,6 +5,7 @@ use super::site::Site;
 use super::{ConfigFile, Failure};
 use crate::accounts::Accounts;
 use crate::config::Mistake;
+use crate::wire::ListFile;
 
 /// Says what is wrong with the two files and those they name, or what they say. The mistakes are what this command is
 /// asked for: they go to stdout.
@@ -29,6 +30,12 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         of.data.display(),
         if listen.is_empty() { "nothing".to_owned() } else { listen.join(", ") }
     ))?;
+    let there = site.config.lists.there();
+    let lists: Vec<&str> =
+        ListFile::ALL.into_iter().filter(|list| there.has(*list)).map(ListFile::keyword).collect();
+    if !lists.is_empty() {
+        say(format!("  LIST gives out {}", lists.join(", ")))?;
+    }
     for (line, subject) in of.unknown_subjects() {
         say(format!("{source}:{line}: the rule names {subject}, and there is no such account (yet)"))?;
     }
