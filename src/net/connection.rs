@@ -142,6 +142,11 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         },
         Err(error) => tracing::debug!(conn = connection.admitted.name, %error, "connection lost"),
     }
+    let long = connection.session.lines_too_long();
+    if long > 0 {
+        Counters::add(&connection.service.counters.lines_too_long, long.into());
+        tracing::info!(conn = connection.admitted.name, lines = long, "sent lines that are too long");
+    }
     connection.abandon().await;
 }
 
