@@ -17,8 +17,6 @@ use std::fmt;
 /// Octets of a line, before the one that an escape may add.
 const LINE: usize = 128;
 const ESCAPE: u8 = b'=';
-/// Octets that are looked at together.
-const CHUNK: usize = 16;
 
 /// A part to be encoded.
 #[derive(Clone, Copy, Debug)]
@@ -97,37 +95,36 @@ pub fn encode(part: &Part<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn is_critical(coded: u8) -> bool {
-    matches!(coded, 0 | b'\n' | b'\r' | ESCAPE)
-}
+/// For each coded octet: 2 if it is always escaped, 1 if at either end of a line, where blanks get lost
+/// on some ways.
+const ESCAPED: [u8; 256] = {
+    let mut escaped = [0; 256];
+    escaped[b' ' as usize] = 1;
+    escaped[b'\t' as usize] = 1;
+    escaped[0] = 2;
+    escaped[b'\n' as usize] = 2;
+    escaped[b'\r' as usize] = 2;
+    escaped[ESCAPE as usize] = 2;
+    escaped
+};
 
 fn encode_lines(data: &[u8], out: &mut Vec<u8>) {
-    let mut line = Vec::with_capacity(LINE + 1);
-    let mut rest = data;
-    while let Some((octet, behind)) = rest.split_first() {
+    let mut line = [0; LINE + 1];
+    let mut len = 0;
+    let Some(last) = data.len().checked_sub(1) else { return };
+    for (at, octet) in data.iter().enumerate() {
         let coded = octet.wrapping_add(42);
-        // Blanks at either end of a line get lost on some ways.
-        let at_an_end = line.is_empty() || line.len() + 1 == LINE || behind.is_empty();
-        if is_critical(coded) || (at_an_end && matches!(coded, b' ' | b'\t')) {
-            line.extend_from_slice(&[ESCAPE, coded.wrapping_add(64)]);
-        } else {
-            line.push(coded);
-        }
-        rest = behind;
-        // Most octets come together with others that need no escape.
-        while let Some((chunk, behind)) = rest.split_first_chunk::<CHUNK>() {
-            let coded = chunk.map(|octet| octet.wrapping_add(42));
-            let critical = coded.iter().fold(false, |any, octet| any | is_critical(*octet));
-            if critical || line.len() + CHUNK >= LINE || behind.is_empty() {
-                break;
-            }
-            line.extend_from_slice(&coded);
-            rest = behind;
-        }
-        if line.len() >= LINE || rest.is_empty() {
-            out.extend_from_slice(&line);
+        let at_an_end = len == 0 || len == LINE - 1 || at == last;
+        let escape = ESCAPED[usize::from(coded)] + u8::from(at_an_end) >= 2;
+        // No branch: one octet of sixty is escaped, and none of them is foreseeable.
+        line[len] = ESCAPE;
+        len += usize::from(escape);
+        line[len] = coded.wrapping_add(64 * u8::from(escape));
+        len += 1;
+        if len >= LINE || at == last {
+            out.extend_from_slice(&line[..len]);
             out.extend_from_slice(b"\r\n");
-            line.clear();
+            len = 0;
         }
     }
 }
