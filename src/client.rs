@@ -246,6 +246,38 @@ impl Client {
     }
 }
 
+/// Many commands in flight.
+impl Client {
+    /// Queues a command line; [`Client::flush`] sends it. Its answer is the next one that is not read.
+    pub fn send(&mut self, line: &str) -> Result<(), ClientError> {
+        if line.contains(['\r', '\n', '\0']) {
+            return Err(ClientError::Protocol("a command is one line".to_owned()));
+        }
+        self.commands.write_all(line.as_bytes())?;
+        Ok(self.commands.write_all(b"\r\n")?)
+    }
+
+    /// Queues a data block, dot-stuffed and with its terminator.
+    pub fn send_block(&mut self, block: &[u8]) -> Result<(), ClientError> {
+        Ok(self.commands.write_all(block)?)
+    }
+
+    /// Sends what is queued.
+    pub fn flush(&mut self) -> Result<(), ClientError> {
+        Ok(self.commands.flush()?)
+    }
+
+    /// Reads the next response line.
+    pub fn answer(&mut self) -> Result<Answer, ClientError> {
+        self.answers.answer()
+    }
+
+    /// Reads the data block behind a response line, with CRLF line ends and without dot-stuffing.
+    pub fn block(&mut self) -> Result<Vec<u8>, ClientError> {
+        self.answers.block()
+    }
+}
+
 impl Answers {
     /// The next response line.
     pub fn answer(&mut self) -> Result<Answer, ClientError> {

@@ -12,7 +12,7 @@ const LEVELS: [&[&str]; 6] = [
     &["wire", "article", "binary"],
     &["agent", "access", "accounts", "session", "config", "tls"],
     &["store"],
-    &["intake", "feed", "net", "admin", "client"],
+    &["intake", "feed", "net", "admin", "client", "transfer"],
     &["daemon", "cli", "main", "bin"],
 ];
 
