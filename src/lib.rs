@@ -37,6 +37,7 @@ pub mod limits;
 pub mod net;
 pub mod session;
 pub mod store;
+pub mod tls;
 pub mod transfer;
 pub mod wildmat;
 pub mod wire;

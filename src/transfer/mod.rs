@@ -12,21 +12,11 @@ mod journal;
 pub mod upload;
 mod waiting;
 
-use crate::client::{Client, ClientError};
+use crate::client::{ClientError, Server};
 use crate::wire::Code;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// A server to transfer to or from.
-pub struct Server<'a> {
-    /// What the user calls it.
-    pub name: String,
-    /// Its host's name, without a port.
-    pub host: String,
-    /// Makes a connection that is ready for a reader or poster.
-    pub connect: Box<dyn Fn() -> Result<Client, ClientError> + Sync + 'a>,
-}
 
 /// Who wants to know how far it is.
 pub trait Watcher: Sync {
@@ -42,12 +32,17 @@ pub enum TransferError {
     /// A file or folder, and what it did.
     File(PathBuf, io::Error),
     /// A server, and what it did.
-    Server(String, ClientError),
+    Server(Box<Server>, ClientError),
     /// What was asked for cannot be; why and the cure, one line.
     Unfit(String),
 }
 
 impl TransferError {
+    /// What a server did.
+    fn from_server(server: &Server, error: ClientError) -> Self {
+        Self::Server(Box::new(server.clone()), error)
+    }
+
     /// For `map_err` of whatever is done with the file at `path`.
     fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
@@ -59,7 +54,9 @@ impl fmt::Display for TransferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Server(name, error) => write!(f, "{name}: {error}"),
+            // This one names its server itself.
+            Self::Server(_, ClientError::Refused(why)) => f.write_str(why),
+            Self::Server(server, error) => write!(f, "{server}: {error}"),
             Self::Unfit(why) => f.write_str(why),
         }
     }

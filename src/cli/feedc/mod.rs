@@ -5,8 +5,7 @@ mod transfers;
 
 use super::Failure;
 use super::output::{say, say_json, table, write};
-use crate::client::{Client, ClientError};
-use crate::transfer::Server;
+use crate::client::{Client, ClientError, Server};
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -91,11 +90,13 @@ pub fn feedc() -> ExitCode {
     let server = servers.first().cloned().unwrap_or_default();
     let done = match arguments.command {
         Command::Fetch(arguments) => {
-            let servers: Vec<Server<'_>> = servers.iter().map(|server| transferring(server)).collect();
-            transfers::fetch(&servers, &arguments)
+            let servers = servers.iter().map(|server| Server::parse(server).map_err(Failure::Because));
+            servers.collect::<Result<Vec<_>, _>>().and_then(|servers| transfers::fetch(&servers, &arguments))
         }
         _ if servers.len() > 1 => Err(Failure::because("only fetch takes more than one server")),
-        Command::Upload(arguments) => transfers::upload(&transferring(&server), &arguments),
+        Command::Upload(arguments) => Server::parse(&server)
+            .map_err(Failure::Because)
+            .and_then(|server| transfers::upload(&server, &arguments)),
         Command::Post(arguments) => post::post(&server, &arguments),
         Command::Read { article, number } => read(&server, &article, number),
         Command::List { wildmat, json } => list(&server, wildmat.as_deref(), json),
@@ -109,25 +110,13 @@ pub fn feedc() -> ExitCode {
     }
 }
 
-/// A server for transfers.
-fn transferring(server: &str) -> Server<'_> {
-    Server {
-        name: server.to_owned(),
-        host: server.rsplit_once(':').map_or(server, |(host, _)| host).to_owned(),
-        connect: Box::new(move || {
-            let mut client = Client::connect(server)?;
-            client.mode_reader()?;
-            Ok(client)
-        }),
-    }
-}
-
 /// Connects as a reader.
 fn connect(server: &str) -> Result<Client, Failure> {
-    let mut client =
-        Client::connect(server).map_err(|error| Failure::because(format!("{server}: {error}")))?;
-    client.mode_reader()?;
-    Ok(client)
+    let server = Server::parse(server).map_err(Failure::Because)?;
+    Client::connect(&server).map_err(|error| match error {
+        ClientError::Refused(why) => Failure::Because(why),
+        error => Failure::because(format!("{server}: {error}")),
+    })
 }
 
 fn read(server: &str, article: &str, number: Option<u64>) -> Result<(), Failure> {

@@ -4,9 +4,10 @@ use super::super::Failure;
 use super::super::output::{counted, say, size};
 use crate::binary::Nzb;
 use crate::binary::nzb::NZB_MAX;
+use crate::client::Server;
 use crate::transfer::fetch::{self, Fetched};
 use crate::transfer::upload;
-use crate::transfer::{Server, TransferError, Watcher};
+use crate::transfer::{TransferError, Watcher};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -120,7 +121,7 @@ impl Watcher for Bar {
     }
 }
 
-pub(super) fn upload(server: &Server<'_>, arguments: &UploadArguments) -> Result<(), Failure> {
+pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(), Failure> {
     let one_line = |what: &str, text: &str| match text.trim() {
         "" => Err(Failure::because(format!("the {what} is empty"))),
         text if text.contains(char::is_control) => {
@@ -198,7 +199,7 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-pub(super) fn fetch(servers: &[Server<'_>], arguments: &FetchArguments) -> Result<(), Failure> {
+pub(super) fn fetch(servers: &[Server], arguments: &FetchArguments) -> Result<(), Failure> {
     let path = &arguments.nzb;
     let failed = |error: io::Error| Failure::because(format!("{}: {error}", path.display()));
     let mut text = Vec::new();
@@ -223,8 +224,8 @@ pub(super) fn fetch(servers: &[Server<'_>], arguments: &FetchArguments) -> Resul
     let octets = |fetched: &Fetched| fetched.files.iter().map(|(_, octets)| octets).sum();
     let took = bar.finish(fetched.as_ref().map_or(0, octets));
     let fetched = fetched?;
-    for (server, error) in &fetched.unreachable {
-        eprintln!("feedc: {server}: {error}");
+    for error in &fetched.unreachable {
+        eprintln!("feedc: {error}");
     }
     if !fetched.files.is_empty() {
         let (files, octets) = (counted(fetched.files.len() as u64, "file"), size(octets(&fetched)));

@@ -14,10 +14,10 @@ mod worker;
 
 use super::journal::Journal;
 use super::waiting::Over;
-use super::{Server, TransferError, Watcher};
+use super::{TransferError, Watcher};
 use crate::binary::nzb::Nzb;
 use crate::binary::subject;
-use crate::client::ClientError;
+use crate::client::Server;
 use queue::{Job, Queue, SERVERS_MAX};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -55,7 +55,7 @@ pub struct Fetched {
     /// The parts that no server has.
     pub missing: Vec<MissingPart>,
     /// Servers that could not be asked (any more), and why.
-    pub unreachable: Vec<(String, ClientError)>,
+    pub unreachable: Vec<TransferError>,
 }
 
 /// A part that no server has.
@@ -102,11 +102,7 @@ impl Entry {
 /// # Errors
 /// When a file or the journal cannot be read or written. That a server has no part, or cannot be asked,
 /// is no error but told in the result.
-pub fn fetch(
-    request: &Request,
-    servers: &[Server<'_>],
-    watcher: &dyn Watcher,
-) -> Result<Fetched, TransferError> {
+pub fn fetch(request: &Request, servers: &[Server], watcher: &dyn Watcher) -> Result<Fetched, TransferError> {
     if servers.len() > SERVERS_MAX {
         return Err(TransferError::Unfit(format!("more than {SERVERS_MAX} servers")));
     }
@@ -176,9 +172,10 @@ pub fn fetch(
     let mut fetched = Fetched::default();
     for error in ended.into_iter().filter_map(Result::err) {
         match error {
-            TransferError::Server(name, error) => {
-                if fetched.unreachable.iter().all(|(known, _)| *known != name) {
-                    fetched.unreachable.push((name, error));
+            // Its other connections say the same.
+            error @ TransferError::Server(..) => {
+                if fetched.unreachable.iter().all(|known| known.to_string() != error.to_string()) {
+                    fetched.unreachable.push(error);
                 }
             }
             fatal => return Err(fatal),

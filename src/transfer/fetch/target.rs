@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// Octets of a part at most: no server takes articles of that size.
-const PART_MAX: u64 = 64 << 20;
+pub(super) const PART_MAX: u64 = 64 << 20;
 
 /// Where all files of a fetch go.
 pub(super) struct Folder<'a> {

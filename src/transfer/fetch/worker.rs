@@ -1,10 +1,10 @@
 //! One connection that fetches parts until no server has one left for it.
 
 use super::queue::{Job, Queue};
-use super::target::{Delivered, Folder, Target};
-use super::{Nzb, Server, TransferError, Watcher};
+use super::target::{Delivered, Folder, PART_MAX, Target};
+use super::{Nzb, TransferError, Watcher};
 use crate::binary::yenc;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, Server};
 use crate::transfer::is_passing;
 use crate::transfer::waiting::{FAILURES_MAX, Over, delay, locked};
 use crate::wire::Code;
@@ -13,13 +13,15 @@ use std::sync::Mutex;
 
 /// Commands in flight: enough that a round trip takes no time from the articles.
 const DEPTH: usize = 4;
+/// Octets of an article: twice the largest part, as whose octets all were escaped.
+const ARTICLE_MAX: usize = 2 * PART_MAX as usize;
 /// Octets after which what has been written is made durable.
 const SYNC_EVERY: u64 = 64 << 20;
 
 /// What the connections share.
 pub(super) struct Work<'a> {
     pub(super) nzb: &'a Nzb,
-    pub(super) servers: &'a [Server<'a>],
+    pub(super) servers: &'a [Server],
     pub(super) targets: &'a [Target],
     pub(super) folder: &'a Folder<'a>,
     pub(super) queue: &'a Queue,
@@ -55,9 +57,10 @@ pub(super) fn fetch_from(server: usize, work: &Work<'_>) -> Result<(), TransferE
 
 fn fetch_over_connections(server: usize, work: &Work<'_>) -> Result<(), TransferError> {
     let mut failures = 0;
+    let mut must_log_in = false;
     while work.queue.wait(server) {
         let mut window = VecDeque::new();
-        let connected = (work.servers[server].connect)().map_err(Trouble::from);
+        let connected = connect(&work.servers[server], must_log_in).map_err(Trouble::from);
         let fetched = connected
             .and_then(|mut client| fetch_over(&mut client, server, work, &mut window, &mut failures));
         window.into_iter().rev().for_each(|job| work.queue.give_back(job));
@@ -68,10 +71,16 @@ fn fetch_over_connections(server: usize, work: &Work<'_>) -> Result<(), Transfer
                 work.over.set();
                 return Err(error);
             }
+            Err(Trouble::Server(ClientError::Declined(answer)))
+                if answer.code == Code(480) && !must_log_in =>
+            {
+                must_log_in = true;
+                continue;
+            }
             Err(Trouble::Server(error)) => {
                 failures += 1;
                 if !is_passing(&error) || failures > FAILURES_MAX {
-                    return Err(TransferError::Server(work.servers[server].name.clone(), error));
+                    return Err(TransferError::from_server(&work.servers[server], error));
                 }
             }
         }
@@ -83,6 +92,15 @@ fn fetch_over_connections(server: usize, work: &Work<'_>) -> Result<(), Transfer
         work.over.set();
     }
     Ok(())
+}
+
+/// A server may want to know who asks only when it is asked for an article.
+fn connect(server: &Server, must_log_in: bool) -> Result<Client, ClientError> {
+    let mut client = Client::connect(server)?;
+    if must_log_in {
+        client.log_in()?;
+    }
+    Ok(client)
 }
 
 /// Fetches until there is nothing for the server to do; what it was asked for and did not answer is in
@@ -112,7 +130,7 @@ fn fetch_over(
         client.flush()?;
         let answer = client.answer()?;
         let block = match answer.code {
-            Code(222) => Some(client.block()?),
+            Code(222) => Some(client.block(ARTICLE_MAX)?),
             // RFC 3977 s.6.2.3.1, and 451 from servers that had to remove it.
             Code(420 | 423 | 430 | 451) => None,
             _ => return Err(ClientError::Declined(answer).into()),

@@ -17,9 +17,10 @@ mod source;
 use super::disk::write_whole;
 use super::journal::Journal;
 use super::waiting::{Over, locked};
-use super::{Server, TransferError, Watcher};
+use super::{TransferError, Watcher};
 use crate::article::MessageId;
 use crate::binary::nzb::{Nzb, NzbFile, Segment};
+use crate::client::{Client, Server};
 use plan::Plan;
 use poster::{Article, Work};
 use serde::{Deserialize, Serialize};
@@ -90,11 +91,7 @@ pub fn journal_path(nzb: &std::path::Path) -> PathBuf {
 /// # Errors
 /// When a file or the journal cannot be read or written, when the server refuses an article for good
 /// or is not there for two minutes. The journal stays, and the same request goes on.
-pub fn upload(
-    request: &Request,
-    server: &Server<'_>,
-    watcher: &dyn Watcher,
-) -> Result<Uploaded, TransferError> {
+pub fn upload(request: &Request, server: &Server, watcher: &dyn Watcher) -> Result<Uploaded, TransferError> {
     let path = journal_path(&request.nzb);
     let (journal, entries) = Journal::open(&path).map_err(|error| match error.kind() {
         io::ErrorKind::ResourceBusy => {
@@ -183,15 +180,15 @@ fn octets_taken(plan: &Plan, taken: &[Vec<Option<Taken>>]) -> u64 {
 fn survey(
     plan: &Plan,
     taken: &[Vec<Option<Taken>>],
-    server: &Server<'_>,
+    server: &Server,
 ) -> Result<HashSet<(usize, usize)>, TransferError> {
     let unsure: Vec<(usize, usize)> = (0..plan.files.len())
         .flat_map(|file| (0..plan.files[file].ids.len()).map(move |part| (file, part)))
         .filter(|(file, part)| taken[*file][*part].is_none())
         .collect();
     let mut there = HashSet::new();
-    let failed = |error| TransferError::Server(server.name.clone(), error);
-    let mut client = (server.connect)().map_err(failed)?;
+    let failed = |error| TransferError::from_server(server, error);
+    let mut client = Client::connect(server).map_err(failed)?;
     for some in unsure.chunks(STATS) {
         for (file, part) in some {
             client.send(&format!("STAT {}", plan.files[*file].ids[*part])).map_err(failed)?;

@@ -6,11 +6,11 @@ use super::{Entry, Taken};
 use crate::article::{date, encoded_word::encoded};
 use crate::binary::subject::{Place, compose};
 use crate::binary::yenc;
-use crate::client::{Answer, Client, ClientError};
+use crate::client::{Answer, Client, ClientError, Server};
 use crate::clock;
 use crate::transfer::journal::Journal;
 use crate::transfer::waiting::{FAILURES_MAX, Over, delay, locked};
-use crate::transfer::{Server, TransferError, Watcher, is_passing};
+use crate::transfer::{TransferError, Watcher, is_passing};
 use crate::wire::{Code, block};
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use std::sync::Mutex;
 /// What the connections share.
 pub(super) struct Work<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) server: &'a Server<'a>,
+    pub(super) server: &'a Server,
     pub(super) journal: &'a Journal,
     pub(super) watcher: &'a dyn Watcher,
     /// What the server has, though the journal does not say so: file and part.
@@ -121,9 +121,9 @@ pub(super) fn post(work: &Work<'_>) -> Result<(), TransferError> {
 fn post_over_connections(work: &Work<'_>, ready: &mut Vec<Article>) -> Result<(), TransferError> {
     let mut failures = 0;
     loop {
-        let connected = (work.server.connect)().map_err(Trouble::from);
+        let connected = Client::connect(work.server).map_err(Trouble::from);
         let posted = connected.and_then(|mut client| post_over(&mut client, work, ready, &mut failures));
-        let failed = |error| Err(TransferError::Server(work.server.name.clone(), error));
+        let failed = |error| Err(TransferError::from_server(work.server, error));
         failures += 1;
         match posted {
             Ok(()) => return Ok(()),
@@ -219,7 +219,11 @@ fn offer(
     if article.unsure && client.stat(&article.id)? {
         return Ok(());
     }
-    let answer = client.command("POST")?;
+    let mut answer = client.command("POST")?;
+    if answer.code == Code(480) {
+        client.log_in()?;
+        answer = client.command("POST")?;
+    }
     if answer.code != Code(340) {
         return Err(declined(answer, article, work));
     }
@@ -248,14 +252,14 @@ fn declined(answer: Answer, article: &Article, work: &Work<'_>) -> Trouble {
         Code(441) if says(&["too large", "too big", "too long", "size", "exceeds"]) => {
             Trouble::Final(TransferError::Unfit(format!(
                 "{}: an article of {} octets is more than it takes ({answer}); use a smaller --part-size",
-                work.server.name,
+                work.server,
                 article.wire.len()
             )))
         }
         Code(440) => Trouble::Final(TransferError::Unfit(format!(
             "{}: you may not post there ({answer}); a login may help",
-            work.server.name
+            work.server
         ))),
-        _ => Trouble::Final(TransferError::Unfit(format!("{}: the server says: {answer}", work.server.name))),
+        _ => Trouble::Final(TransferError::Unfit(format!("{}: the server says: {answer}", work.server))),
     }
 }
