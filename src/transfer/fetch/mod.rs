@@ -182,12 +182,11 @@ pub fn fetch(request: &Request, servers: &[Server], watcher: &dyn Watcher) -> Re
         }
     }
     report(&request.nzb, queue, &targets, &mut fetched);
-    if fetched.missing.is_empty() && fetched.failed.is_empty() {
+    let is_whole = fetched.missing.is_empty() && fetched.failed.is_empty();
+    if is_whole || !targets.iter().any(Target::has_anything) {
         journal.remove().map_err(TransferError::at(&path))?;
     } else {
-        for target in targets.iter().filter(|target| target.part_path(&folder).is_some()) {
-            worker::sync(target, &folder)?;
-        }
+        targets.iter().try_for_each(|target| worker::sync(target, &folder))?;
     }
     Ok(fetched)
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// Octets of a part at most: no server takes articles of that size.
@@ -316,11 +316,10 @@ impl Target {
         }
     }
 
-    /// The path under which it is being put together, if it has been begun.
-    pub(super) fn part_path(&self, folder: &Folder<'_>) -> Option<PathBuf> {
+    /// Is any of it on the disk, by this fetch?
+    pub(super) fn has_anything(&self) -> bool {
         let state = locked(&self.state);
-        let name = state.name.as_deref().filter(|_| !state.parts.is_empty() && !state.is_done)?;
-        Some(folder.path.join(part_name(name)))
+        state.is_done || !state.parts.is_empty()
     }
 }
 
