@@ -4,18 +4,37 @@
 
 use bytes::BytesMut;
 use feedd::article::MessageId;
-use feedd::session::{Ask, Locator, Received, Rights, Server, Step, reply};
+use feedd::session::{Ask, Locator, Login, Offers, Received, Rights, Server, Step, reply};
 use libfuzzer_sys::fuzz_target;
 
 const ARTICLE_BYTES_MAX: usize = 256;
 /// Whoever asks for more steps than this from one input goes round in circles.
 const STEPS_MAX: usize = 100_000;
 
+/// What may be done on a connection, before and after a login, and what it is offered.
+#[derive(Clone, Copy)]
+struct Site {
+    rights: Rights,
+    offers: Offers,
+}
+
 fuzz_target!(|input: (u8, u8, &[u8])| {
-    let (rights, piece, stream) = input;
-    let rights = Rights { read: rights & 1 == 0, post: rights & 2 == 0, offer: rights & 4 == 0 };
-    let whole = run(rights, stream, stream.len().max(1));
-    let in_pieces = run(rights, stream, usize::from(piece) + 1);
+    let (bits, piece, stream) = input;
+    let unset = |bit: u8| bits >> bit & 1 == 0;
+    let login = unset(4);
+    let site = Site {
+        rights: Rights { read: unset(0), post: unset(1), offer: unset(2) },
+        offers: Offers {
+            starttls: unset(3),
+            login,
+            login_reads: login && unset(5),
+            login_posts: login,
+            clear_login: unset(6),
+            compress: unset(7),
+        },
+    };
+    let whole = run(site, stream, stream.len().max(1));
+    let in_pieces = run(site, stream, usize::from(piece) + 1);
     assert_eq!(in_pieces.out, whole.out);
     assert_eq!(in_pieces.steps, whole.steps);
     // Replies are lines.
@@ -29,8 +48,8 @@ struct Outcome {
     steps: Vec<String>,
 }
 
-fn run(rights: Rights, stream: &[u8], piece: usize) -> Outcome {
-    let mut server = Server::new(rights, ARTICLE_BYTES_MAX);
+fn run(site: Site, stream: &[u8], piece: usize) -> Outcome {
+    let mut server = Server::new(site.rights, ARTICLE_BYTES_MAX).on_channel(site.offers, false);
     let mut outcome = Outcome::default();
     let mut input = BytesMut::new();
     for arrived in stream.chunks(piece) {
@@ -44,6 +63,11 @@ fn run(rights: Rights, stream: &[u8], piece: usize) -> Outcome {
                     return outcome;
                 }
                 Step::Replied => {}
+                // What follows stands for what arrives inside TLS.
+                Step::StartTls => {
+                    outcome.steps.push("STARTTLS".to_owned());
+                    server.secured();
+                }
                 Step::Received(transfer, received) => {
                     if let Received::Article(article) = &received {
                         assert!(article.ends_with(b".\r\n") && article.len() <= ARTICLE_BYTES_MAX + 3);
@@ -76,6 +100,11 @@ fn answer(server: &mut Server<()>, ask: Ask, out: &mut Vec<u8>) {
             number @ 3..=5 => server.answer_neighbour(number, &id, out),
             _ => drop(reply::line(421, "None", out)),
         },
+        Ask::Login(credentials) if credentials.password == "secret" => {
+            server.answer_login(Login::Accepted(Rights { read: true, post: true, offer: false }), out);
+        }
+        Ask::Login(_) => server.answer_login(Login::Failed, out),
+        Ask::Compress => server.answer_compress(true, out),
         _ => drop(reply::line(503, "Not here", out)),
     }
 }

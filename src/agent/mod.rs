@@ -104,6 +104,8 @@ pub enum Reason {
     PostingForbidden(String),
     /// Whoever brings the article may not; why.
     NotPermitted(&'static str),
+    /// Whoever posts has posted as much as their rule gives them; which limit, and until when.
+    OverQuota(String),
 }
 
 /// Octets of a peer's text that a reason quotes at most: the whole reply line stays far below the
@@ -158,6 +160,7 @@ impl fmt::Display for Reason {
                 write!(f, "Postings to {} are not allowed here", Quoted(name))
             }
             Self::NotPermitted(why) => f.write_str(why),
+            Self::OverQuota(limit) => f.write_str(limit),
         }
     }
 }

@@ -8,13 +8,16 @@
 //! `config/feedd.toml` and `config/peers.toml` of the source tree show them all.
 
 mod document;
+mod files;
 mod network;
 mod patterns;
 mod peers;
+mod rules;
 mod site;
 mod size;
 
 pub use network::{BadNetwork, Network, Source};
+pub use rules::{Rule, Scope, Subject};
 pub use site::own_identity;
 
 use crate::article::PathIdentity;
@@ -24,6 +27,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The path identity of a site without a config file.
 pub const IDENTITY: &str = "feedd.localhost";
@@ -33,6 +37,14 @@ pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 pub const DATA: &str = "data";
 /// The file of peers by default, beside `feedd.toml`.
 pub const PEERS: &str = "peers.toml";
+/// The file of accounts by default, beside `feedd.toml`.
+pub const USERS: &str = "users";
+/// The file of the server's certificate chain by default, beside `feedd.toml`.
+pub const CERTIFICATE: &str = "tls/certificate.pem";
+/// The file of the certificate's private key by default, beside `feedd.toml`.
+pub const KEY: &str = "tls/key.pem";
+/// Seconds over which `posts_max` and `bytes_max` of a rule count, default: a day.
+pub const RULE_PERIOD_S: u64 = 86_400;
 /// Octets after which a segment of the spool log is sealed, default: large enough that a busy site
 /// has few files, small enough that expiry can drop one.
 pub const SEGMENT_BYTES: u64 = 1 << 30;
@@ -55,6 +67,10 @@ pub struct Site {
     pub identity: PathIdentity,
     /// Where it listens; port 0 means any free one.
     pub listen: Vec<SocketAddr>,
+    /// Where it listens with TLS from the first octet (RFC 8143 s.1, port 563); needs [`Site::tls`].
+    pub listen_tls: Vec<SocketAddr>,
+    /// `[tls]`: with it `listen` offers STARTTLS (RFC 4642).
+    pub tls: Option<TlsFiles>,
     /// The data folder, absolute or relative to the working folder (the file's own folder is prepended
     /// to a relative one on reading).
     pub data: PathBuf,
@@ -64,12 +80,31 @@ pub struct Site {
     pub readers: Vec<Network>,
     /// Who may post. Default: loopback.
     pub posters: Vec<Network>,
+    /// The file of accounts, resolved as `data` is.
+    pub users: PathBuf,
+    /// May a password be sent without TLS? By default not, not even over loopback.
+    pub clear_logins: bool,
+    /// `[[access.rule]]`, in the order of the file: the first that matches decides.
+    pub rules: Vec<Arc<Rule>>,
     /// Days after which an article is too old to be accepted from a peer (RFC 5537 s.3.6 step 3);
     /// none: no cutoff. That is the default, because the history forgets nothing: an old article
     /// cannot come back, and what a peer brings after a month of silence is not lost.
     pub cutoff_days: Option<u32>,
     /// `[limits]`.
     pub limits: Limits,
+}
+
+/// `[tls]` of `feedd.toml`: PEM files, resolved as [`Site::data`] is. Whether they are there and fit
+/// is seen when they are loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, this site's own first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authorities of client certificates: who shows one of theirs is logged in as the account that
+    /// it names.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// `[limits]` of `feedd.toml`.
@@ -79,6 +114,15 @@ pub struct Limits {
     pub article_bytes_max: usize,
     /// Connections in total.
     pub connections_max: usize,
+    /// Connections from one address (IPv6: one /64).
+    pub connections_per_address_max: usize,
+    /// Connections of one account, where no rule says otherwise.
+    pub connections_per_account_max: usize,
+    /// Octets a second that a client must manage over [`slow_s`](Self::slow_s) while it sends a command
+    /// line or an article, or takes our replies; 0: any.
+    pub slow_bytes_s: u64,
+    /// Seconds over which `slow_bytes_s` counts.
+    pub slow_s: u64,
     /// Octets of articles being received or waiting for their commit, in the whole site.
     pub in_flight_bytes_max: usize,
     /// Seconds of silence before a connection is closed.
@@ -145,6 +189,10 @@ impl Default for Limits {
         Self {
             article_bytes_max: limits::ARTICLE_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
+            connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            connections_per_account_max: limits::CONNECTIONS_PER_ACCOUNT_MAX,
+            slow_bytes_s: limits::SLOW_BYTES_S,
+            slow_s: limits::SLOW_S,
             in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
             idle_s: limits::IDLE_S,
             crosspost_max: limits::CROSSPOST_MAX,
@@ -161,10 +209,15 @@ impl Default for Site {
         Self {
             identity,
             listen: vec![LISTEN],
+            listen_tls: Vec::new(),
+            tls: None,
             data: DATA.into(),
             peers: PEERS.into(),
             readers: Network::LOOPBACK.to_vec(),
             posters: Network::LOOPBACK.to_vec(),
+            users: USERS.into(),
+            clear_logins: false,
+            rules: Vec::new(),
             cutoff_days: None,
             limits: Limits::default(),
         }

@@ -6,14 +6,22 @@
 //! something in it, so an idle reader costs a few KiB. Replies leave in the order of the commands,
 //! also while articles wait for their commit.
 
+mod articles;
 mod connection;
+mod deflate;
+mod door;
+mod gate;
 mod listener;
+mod output;
+mod pace;
 mod reading;
 mod settle;
 mod stream;
+mod tls;
 mod transport;
 
-pub use connection::{Admitted, serve};
+pub use connection::serve;
+pub use door::{Admitted, Door, Entry};
 pub use listener::listen;
 pub use transport::Transport;
 
@@ -21,6 +29,7 @@ use crate::config::Limits;
 use crate::intake::Intake;
 use crate::store::Store;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +47,8 @@ pub struct Service {
     pub stop: CancellationToken,
     /// Octets of articles in flight, in KiB.
     pub(crate) budget: Semaphore,
+    /// Who may come in, and how often.
+    pub(crate) gate: gate::Gate,
     /// Figures for the operator.
     pub counters: Counters,
 }
@@ -54,6 +65,18 @@ pub struct Counters {
     pub rejected: AtomicU64,
     pub deferred: AtomicU64,
     pub articles_sent: AtomicU64,
+    pub tls: AtomicU64,
+    pub tls_failed: AtomicU64,
+    pub compressed: AtomicU64,
+    pub compress_refused: AtomicU64,
+    pub logins: AtomicU64,
+    pub logins_failed: AtomicU64,
+    pub logins_slowed: AtomicU64,
+    pub addresses_full: AtomicU64,
+    pub accounts_full: AtomicU64,
+    pub quotas_met: AtomicU64,
+    pub idle_cut: AtomicU64,
+    pub slow_cut: AtomicU64,
 }
 
 impl Counters {
@@ -72,7 +95,21 @@ impl Service {
         stop: CancellationToken,
     ) -> Self {
         let budget = Semaphore::new((limits.in_flight_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS));
-        Self { store, intake, identity, limits, stop, budget, counters: Counters::default() }
+        Self {
+            store,
+            intake,
+            identity,
+            limits,
+            stop,
+            budget,
+            gate: gate::Gate::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// How long somebody may be slow before it counts.
+    pub(crate) fn slow_window(&self) -> Duration {
+        Duration::from_secs(self.limits.slow_s)
     }
 
     /// The permits that an article of this many octets takes: never more than there are.

@@ -2,6 +2,8 @@
 
 use super::stream::{Filter, Item, Numbers, Stream, field_value};
 use super::{Service, blocking};
+use crate::access::Scope;
+use crate::article::MessageId;
 use crate::article::date;
 use crate::clock;
 use crate::decimal;
@@ -20,13 +22,15 @@ type Session = Server<Arc<Group>>;
 pub(super) fn answer(
     service: &Service,
     session: &mut Session,
+    view: &Scope,
     ask: Ask,
     out: &mut Vec<u8>,
 ) -> Result<Option<Stream>, ReadError> {
     let store = &service.store;
+    let find = |name: &str| store.group(name).filter(|group| view.allows(group.name()));
     match ask {
         Ask::Group(name) => {
-            match store.group(&name) {
+            match find(&name) {
                 Some(group) => {
                     let marks = group.marks();
                     let marks = (marks.low, marks.high, marks.count);
@@ -38,7 +42,7 @@ pub(super) fn answer(
         }
         Ask::Listgroup(name, range) => {
             let group = match name {
-                Some(name) => store.group(&name),
+                Some(name) => find(&name),
                 None => session.group().cloned(),
             };
             let Some(group) = group else {
@@ -49,6 +53,16 @@ pub(super) fn answer(
             let name = group.name().to_owned();
             session.answer_group(group.clone(), &name, (marks.low, marks.high, marks.count), true, out);
             Ok(Some(Stream::Listgroup(numbers(group, range))))
+        }
+        Ask::Article(_, ref locator @ Locator::Id(ref id)) if !shows(store, view, id)? => {
+            session.answer_no_article(locator, out);
+            Ok(None)
+        }
+        Ask::Over(ref rows @ Rows::Id(ref id)) | Ask::Hdr { rows: ref rows @ Rows::Id(ref id), .. }
+            if !shows(store, view, id)? =>
+        {
+            reply::no_rows(rows, out);
+            Ok(None)
         }
         Ask::Article(part, locator) => article(service, session, part, &locator, out),
         Ask::Neighbour { from, up } => {
@@ -63,12 +77,12 @@ pub(super) fn answer(
                 groups: store.groups(),
                 at: 0,
                 kind,
-                filter: Filter { wildmat, since: None },
+                filter: Filter { wildmat, since: None, view: view.clone() },
             }))
         }
         Ask::Newgroups(since) => {
             reply::line(231, "New newsgroups follow", out);
-            let filter = Filter { wildmat: None, since: Some(since) };
+            let filter = Filter { wildmat: None, since: Some(since), view: view.clone() };
             Ok(Some(Stream::List {
                 groups: store.groups(),
                 at: 0,
@@ -85,8 +99,8 @@ pub(super) fn answer(
             reply::line(111, &date::digits(clock::now()), out);
             Ok(None)
         }
-        // The connection answers offers itself: they are the intake's.
-        Ask::Check(_) | Ask::Ihave(_) => Ok(None),
+        // The connection answers offers itself, which are the intake's, and what changes the connection.
+        Ask::Check(_) | Ask::Ihave(_) | Ask::Login(_) | Ask::Compress => Ok(None),
     }
 }
 
@@ -101,6 +115,20 @@ fn read<T>(mut work: impl FnMut(Wait) -> Result<T, ReadError>) -> Result<T, Read
         Err(ReadError::WouldBlock) => blocking(|| work(Wait::Disk)),
         result => result,
     }
+}
+
+/// May the article with this Message-ID be seen: does it stand in a newsgroup that may be read?
+fn shows(store: &Store, view: &Scope, id: &MessageId) -> Result<bool, ReadError> {
+    if *view == Scope::All {
+        return Ok(true);
+    }
+    let Some(row) = read(|wait| store.row(id, wait))? else { return Ok(false) };
+    let mut xref = Vec::new();
+    Item::from_row(Item::XREF, &row, &mut xref);
+    // RFC 5536 s.3.2.14: the server's name, then newsgroup:number for each.
+    let xref = String::from_utf8_lossy(&xref);
+    let newsgroups = xref.split_ascii_whitespace().skip(1);
+    Ok(view.allows_any(newsgroups.filter_map(|place| place.rsplit_once(':')).map(|(name, _)| name)))
 }
 
 fn locate(store: &Store, session: &Session, locator: &Locator) -> Result<Option<Location>, ReadError> {

@@ -2,6 +2,7 @@
 //! never holds more than one piece.
 
 use super::{blocking, reading};
+use crate::access::Scope;
 use crate::article::{Head, overview};
 use crate::clock::Timestamp;
 use crate::decimal;
@@ -9,11 +10,16 @@ use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
 use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
 use crate::wildmat::Wildmat;
+use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::File;
+use std::io::{ErrorKind, IoSliceMut};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Log entries looked at for one piece of a NEWNEWS answer.
 const NEWNEWS_ENTRIES: usize = 1024;
+/// Octets of a file read for one piece of an answer.
+const FILE_PIECE: usize = 128 * 1024;
 /// Articles opened for one piece of an HDR answer.
 const HDR_ARTICLES: usize = 64;
 
@@ -44,6 +50,8 @@ pub(super) struct Numbers {
 pub(super) struct Filter {
     pub(super) wildmat: Option<Wildmat>,
     pub(super) since: Option<Timestamp>,
+    /// The newsgroups that there are for this client.
+    pub(super) view: Scope,
 }
 
 /// What HDR shows of an article.
@@ -56,6 +64,9 @@ pub(super) enum Item {
 }
 
 impl Item {
+    /// The column of Xref.
+    pub(super) const XREF: usize = 7;
+
     /// The item of this name, if there is one: `:bytes`, `:lines` or any header field.
     pub(super) fn named(name: &str) -> Option<Self> {
         if let Some(metadata) = name.strip_prefix(':') {
@@ -80,10 +91,19 @@ impl Item {
 
 impl Stream {
     /// Appends the next piece to `out`; true when there is nothing more (then the terminator stands).
-    pub(super) fn fill(&mut self, store: &Store, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+    pub(super) fn fill(&mut self, store: &Store, view: &Scope, out: &mut Vec<u8>) -> Result<bool, ReadError> {
         match self {
-            // Its octets are sent by the connection, past `out`.
-            Self::File { .. } => Ok(true),
+            // Where the connection cannot send it past `out`.
+            Self::File { file, offset, remaining, tail } => {
+                let count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(FILE_PIECE);
+                read_piece(file, *offset, count, out)?;
+                *offset += count as u64;
+                *remaining -= count as u64;
+                if *remaining == 0 {
+                    out.extend_from_slice(tail);
+                }
+                Ok(*remaining == 0)
+            }
             Self::Over(numbers) => numbers.rows(store, out, |number, _, row, out| {
                 decimal::push(number, out);
                 out.push(b'\t');
@@ -125,7 +145,11 @@ impl Stream {
                     other => other?,
                 };
                 for entry in &entries {
-                    if entry.arrived >= *since && wildmat.wants(entry.newsgroups.split(',')) {
+                    let seen = |name: &&str| {
+                        *view == Scope::All || (view.allows(name) && store.group(name).is_some())
+                    };
+                    let mut newsgroups = entry.newsgroups.split(',').filter(seen);
+                    if entry.arrived >= *since && newsgroups.any(|name| wildmat.matches(name)) {
                         out.extend_from_slice(entry.id.as_str().as_bytes());
                         out.extend_from_slice(b"\r\n");
                     }
@@ -141,9 +165,33 @@ impl Stream {
     }
 }
 
+/// Appends octets of a segment file, in a wait for the disk only if they are not in memory.
+fn read_piece(file: &File, mut offset: u64, count: usize, out: &mut Vec<u8>) -> Result<(), ReadError> {
+    let start = out.len();
+    let end = start + count;
+    out.resize(end, 0);
+    let mut at = start;
+    while at < end {
+        let rest = out.get_mut(at..end).unwrap_or_default();
+        let mut slices = [IoSliceMut::new(rest)];
+        let read = match preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) if count > 0 => count,
+            _ => blocking(|| file.read_at(out.get_mut(at..end).unwrap_or_default(), offset))
+                .map_err(ReadError::Io)?,
+        };
+        if read == 0 {
+            return Err(ReadError::Io(ErrorKind::UnexpectedEof.into()));
+        }
+        at += read;
+        offset += read as u64;
+    }
+    Ok(())
+}
+
 impl Filter {
     fn shows(&self, group: &Group) -> bool {
-        self.wildmat.as_ref().is_none_or(|wildmat| wildmat.matches(group.name()))
+        self.view.allows(group.name())
+            && self.wildmat.as_ref().is_none_or(|wildmat| wildmat.matches(group.name()))
             && self.since.is_none_or(|since| group.created().0 >= since)
     }
 }

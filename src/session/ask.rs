@@ -1,5 +1,6 @@
 //! What a server's machine says to its shell, and what it is asked to look up.
 
+use super::login::Credentials;
 use crate::article::MessageId;
 use crate::clock::Timestamp;
 use crate::wildmat::Wildmat;
@@ -101,6 +102,10 @@ pub enum Ask {
     Newnews(Wildmat, Timestamp),
     /// DATE.
     Date,
+    /// AUTHINFO: [`Server::answer_login`](super::Server::answer_login).
+    Login(Credentials),
+    /// COMPRESS DEFLATE: [`Server::answer_compress`](super::Server::answer_compress).
+    Compress,
 }
 
 /// Which articles OVER and HDR are about.
@@ -138,6 +143,9 @@ pub enum Step {
     Ask(Ask),
     /// An article has arrived; the reply to it is owed ([`reply::transfer`]).
     Received(Transfer, Received),
+    /// 382 was written: send it, throw away whatever else has been received (RFC 4642 s.2.2.2), do the
+    /// TLS handshake, then [`Server::secured`](super::Server::secured).
+    StartTls,
     /// The last reply was written: close when it has been sent.
     Close,
 }

@@ -34,7 +34,7 @@ impl<G> Server<G> {
             },
             Command::Post => {
                 if !self.rights.post {
-                    return reply::line(440, "Posting not permitted", out);
+                    return self.denied(self.channel.offers.login_posts, 440, "Posting not permitted", out);
                 }
                 self.receive(Transfer { via: Via::Post, id: None });
                 reply::line(340, "Send article to be posted", out)
@@ -45,7 +45,7 @@ impl<G> Server<G> {
                 Step::Close
             }
             Command::Capabilities => {
-                reply::capabilities(self.rights, out);
+                reply::capabilities(self.rights, &self.channel, out);
                 Step::Replied
             }
             Command::Help => {
@@ -55,12 +55,19 @@ impl<G> Server<G> {
             Command::Date => Step::Ask(Ask::Date),
             Command::ModeStream if self.rights.offer => reply::line(203, "Streaming permitted", out),
             Command::ModeStream => reply::line(502, "Streaming not permitted", out),
-            Command::ModeReader if self.rights.post => reply::line(200, "Posting allowed", out),
-            Command::ModeReader if self.rights.read => reply::line(201, "Posting prohibited", out),
+            Command::Authinfo(authinfo) => self.authinfo(authinfo, out),
+            Command::StartTls => self.start_tls(out),
+            Command::Compress(algorithm) => self.compress(algorithm, out),
+            // RFC 4643 s.2.2 keeps 480 for commands that need the login.
+            Command::ModeReader if self.rights.post || self.channel.may_post_by_login() => {
+                reply::line(200, "Posting allowed", out)
+            }
+            Command::ModeReader if self.rights.read || self.channel.may_log_in() => {
+                reply::line(201, "Posting prohibited", out)
+            }
             Command::ModeReader => reply::line(502, "Reading not permitted", out),
-            command if !self.rights.read => {
-                let _ = command;
-                reply::line(502, "Reading not permitted", out)
+            _ if !self.rights.read => {
+                self.denied(self.channel.offers.login_reads, 502, "Reading not permitted", out)
             }
             command => self.reading(command, out),
         }

@@ -2,7 +2,7 @@
 //! of each command wants them. Borrows the line and allocates nothing.
 
 use super::Range;
-use super::command::{ArticleSpec, Command, ListCommand, Part, RangeSpec};
+use super::command::{ArticleSpec, Authinfo, Command, ListCommand, Part, RangeSpec, Secret};
 use super::range::article_number;
 use crate::clock::{self, Timestamp};
 use crate::limits::MESSAGE_ID_MAX;
@@ -161,6 +161,35 @@ impl<'a> Arguments<'a> {
         } else {
             Some(ListCommand::Unknown(keyword))
         }
+    }
+
+    /// What is left, without the blanks around it, if it is text; blanks within a name or a password
+    /// stand as sent (RFC 4643 s.2.3.2 leaves that to the server).
+    fn rest(self) -> Option<&'a str> {
+        let rest = std::str::from_utf8(trim_blanks(self.0)).ok()?;
+        if rest.is_empty() || rest.bytes().any(|octet| octet.is_ascii_control()) { None } else { Some(rest) }
+    }
+
+    /// RFC 4643 s.3.1
+    pub(super) fn authinfo(mut self) -> Option<Authinfo<'a>> {
+        let keyword = self.text()?;
+        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
+        if is("USER") {
+            self.rest().map(Authinfo::User)
+        } else if is("PASS") {
+            self.rest().map(|password| Authinfo::Pass(Secret(password)))
+        } else if is("SASL") {
+            let mechanism = self.text()?;
+            Some(Authinfo::Sasl { mechanism, initial: self.optional_text()?.map(Secret) })
+        } else {
+            Some(Authinfo::Unknown)
+        }
+    }
+
+    /// RFC 8054 s.4: 1 to 20 letters, digits, `-` and `_`.
+    pub(super) fn algorithm(self) -> Option<&'a str> {
+        let legal = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        self.only_text().filter(|name| name.len() <= 20 && name.bytes().all(legal))
     }
 
     pub(super) fn mode(self) -> Option<Command<'a>> {

@@ -1,4 +1,5 @@
-//! Commands as a server reads them (RFC 3977 s.3.1, s.9.2; RFC 4644 s.3.1; XOVER and XHDR of RFC 2980).
+//! Commands as a server reads them (RFC 3977 s.3.1, s.9.2; RFC 4642 s.3; RFC 4643 s.3; RFC 4644 s.3.1;
+//! RFC 8054 s.4; XOVER and XHDR of RFC 2980).
 
 use super::Range;
 use super::arguments::Arguments;
@@ -58,13 +59,44 @@ pub enum ListCommand<'a> {
     Unknown(&'a str),
 }
 
+/// Something that must not be shown: its `Debug` does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret<'a>(pub &'a str);
+
+impl std::fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("...")
+    }
+}
+
+/// The variants of AUTHINFO (RFC 4643 s.2.3.1, s.2.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authinfo<'a> {
+    /// AUTHINFO USER: all behind the keyword.
+    User(&'a str),
+    /// AUTHINFO PASS: all behind the keyword.
+    Pass(Secret<'a>),
+    /// AUTHINFO SASL mechanism \[initial-response\]; the response is base64, not decoded.
+    Sasl {
+        /// The mechanism, as sent.
+        mechanism: &'a str,
+        /// The initial response.
+        initial: Option<Secret<'a>>,
+    },
+    /// AUTHINFO GENERIC and whatever else there was.
+    Unknown,
+}
+
 /// One command line, parsed. Keywords are case-insensitive; arguments are as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each variant is the command of its name
 pub enum Command<'a> {
     Article(Part, ArticleSpec<'a>),
+    Authinfo(Authinfo<'a>),
     Capabilities,
     Check(&'a str),
+    /// COMPRESS with its algorithm.
+    Compress(&'a str),
     Date,
     Group(&'a str),
     Hdr {
@@ -93,6 +125,7 @@ pub enum Command<'a> {
     Over(RangeSpec<'a>),
     Post,
     Quit,
+    StartTls,
     TakeThis(&'a str),
     /// XHDR (RFC 2980 s.2.6): answered 221, otherwise as HDR.
     Xhdr {
@@ -158,6 +191,12 @@ impl<'a> Command<'a> {
             ),
             b"DATE" => (arguments.end(Self::Date), "DATE"),
             b"HELP" => (arguments.end(Self::Help), "HELP"),
+            b"AUTHINFO" => (
+                arguments.authinfo().map(Self::Authinfo),
+                "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]",
+            ),
+            b"STARTTLS" => (arguments.end(Self::StartTls), "STARTTLS"),
+            b"COMPRESS" => (arguments.algorithm().map(Self::Compress), "COMPRESS algorithm"),
             b"QUIT" => (arguments.end(Self::Quit), "QUIT"),
             _ => return Err(CommandError::Unknown),
         };
@@ -214,6 +253,16 @@ mod tests {
             ("DATE", Date),
             ("HELP", Help),
             ("QUIT", Quit),
+            ("STARTTLS", StartTls),
+            ("compress deflate", Compress("deflate")),
+            ("AUTHINFO USER a b@c ", Authinfo(super::Authinfo::User("a b@c"))),
+            ("authinfo pass  x  y ", Authinfo(super::Authinfo::Pass(Secret("x  y")))),
+            ("AUTHINFO GENERIC x", Authinfo(super::Authinfo::Unknown)),
+            (
+                "AUTHINFO SASL PLAIN AGEAYg==",
+                Authinfo(super::Authinfo::Sasl { mechanism: "PLAIN", initial: Some(Secret("AGEAYg==")) }),
+            ),
+            ("AUTHINFO SASL plain", Authinfo(super::Authinfo::Sasl { mechanism: "plain", initial: None })),
             ("LIST", List(ListCommand::Active(None))),
             ("LIST ACTIVE", List(ListCommand::Active(None))),
             ("list active misc.*,!*.x", List(ListCommand::Active(Some("misc.*,!*.x")))),
@@ -239,7 +288,7 @@ mod tests {
     #[test]
     fn unknown_keywords() {
         for line in
-            ["", "  ", "CHECKS <a@b>", "XYZZY", "CAPABILITIESX", "GRÜPPE x", "AUTHINFO USER x", "QUIT\0"]
+            ["", "  ", "CHECKS <a@b>", "XYZZY", "CAPABILITIESX", "GRÜPPE x", "AUTHINFOX USER x", "QUIT\0"]
         {
             assert_eq!(Command::parse(line.as_bytes()), Err(CommandError::Unknown), "{line}");
         }
@@ -248,7 +297,7 @@ mod tests {
 
     #[test]
     fn wrong_arguments() {
-        let table: [(&[u8], &str); 46] = [
+        let table: [(&[u8], &str); 54] = [
             (b"CHECK", "CHECK message-id"),
             (b"CHECK 5", "CHECK message-id"),
             (b"CHECK <a@b> <c@d>", "CHECK message-id"),
@@ -281,6 +330,17 @@ mod tests {
             (b"LIST HEADERS *", "LIST [keyword [wildmat]]"),
             (b"LIST *", "LIST [keyword [wildmat]]"),
             (b"NEXT 1", "NEXT"),
+            (b"AUTHINFO", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (b"AUTHINFO USER", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (b"AUTHINFO PASS \xFF", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (b"AUTHINFO SASL", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (
+                b"AUTHINFO SASL PLAIN = =",
+                "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]",
+            ),
+            (b"STARTTLS now", "STARTTLS"),
+            (b"COMPRESS", "COMPRESS algorithm"),
+            (b"COMPRESS DE/FLATE", "COMPRESS algorithm"),
             (b"LAST 1", "LAST"),
             (b"MODE", "MODE READER|STREAM"),
             (b"MODE WRITER", "MODE READER|STREAM"),

@@ -10,6 +10,6 @@ pub mod response;
 
 pub use arguments::is_message_id;
 pub use block::{TERMINATOR, find_block_end};
-pub use command::{ArticleSpec, Command, CommandError, ListCommand, Part, RangeSpec};
+pub use command::{ArticleSpec, Authinfo, Command, CommandError, ListCommand, Part, RangeSpec, Secret};
 pub use range::Range;
 pub use response::Code;
