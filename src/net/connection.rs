@@ -143,6 +143,11 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         },
         Err(error) => tracing::debug!(conn = connection.admitted.name, %error, "connection lost"),
     }
+    let long = connection.session.lines_too_long();
+    if long > 0 {
+        Counters::add(&connection.service.counters.lines_too_long, long.into());
+        tracing::info!(conn = connection.admitted.name, lines = long, "sent lines that are too long");
+    }
     connection.abandon().await;
 }
 
@@ -348,7 +353,7 @@ impl Connection {
         }
     }
 
-    /// RFC 3977 s.3.1: without a word.
+    /// RFC 3977 s.3.1: closed without a word.
     fn time_out(&mut self) -> io::Result<()> {
         Counters::add(&self.service.counters.idle_cut, 1);
         tracing::debug!(conn = self.admitted.name, "cut: idle for too long");

@@ -17,6 +17,7 @@ mod pace;
 mod reading;
 mod settle;
 mod stream;
+mod tell;
 mod tls;
 mod transport;
 
@@ -80,6 +81,10 @@ pub struct Counters {
     pub addresses_full: AtomicU64,
     pub accounts_full: AtomicU64,
     pub quotas_met: AtomicU64,
+    pub lines_too_long: AtomicU64,
+    pub headers_too_large: AtomicU64,
+    pub articles_too_large: AtomicU64,
+    pub crossposts_too_wide: AtomicU64,
     pub idle_cut: AtomicU64,
     pub slow_cut: AtomicU64,
 }
@@ -107,6 +112,10 @@ impl Counters {
             ("logins_failed", &self.logins_failed),
             ("logins_slowed", &self.logins_slowed),
             ("quotas_met", &self.quotas_met),
+            ("lines_too_long", &self.lines_too_long),
+            ("headers_too_large", &self.headers_too_large),
+            ("articles_too_large", &self.articles_too_large),
+            ("crossposts_too_wide", &self.crossposts_too_wide),
             ("idle_cut", &self.idle_cut),
             ("slow_cut", &self.slow_cut),
         ];

@@ -55,6 +55,7 @@ pub struct Server<G> {
     pub(super) current: Option<u64>,
     pub(super) lists: ListFiles,
     unknown: u32,
+    lines_too_long: u32,
     pub(super) channel: Channel,
 }
 
@@ -69,6 +70,7 @@ impl<G> Server<G> {
             current: None,
             lists: ListFiles::default(),
             unknown: 0,
+            lines_too_long: 0,
             channel: Channel::default(),
         }
     }
@@ -100,6 +102,11 @@ impl<G> Server<G> {
             State::Article { seen, .. } => Some(seen),
             _ => None,
         }
+    }
+
+    /// How many lines were longer than a command may be.
+    pub fn lines_too_long(&self) -> u32 {
+        self.lines_too_long
     }
 
     /// The greeting (RFC 3977 s.5.1).
@@ -205,6 +212,7 @@ impl<G> Server<G> {
             if input.len() < line_max {
                 return Step::Read;
             }
+            self.lines_too_long = self.lines_too_long.saturating_add(1);
             let keyword = searched.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
             self.state = State::LongLine { takethis: keyword.eq_ignore_ascii_case(b"TAKETHIS") };
             return self.step(input, out);
