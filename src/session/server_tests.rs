@@ -129,7 +129,8 @@ fn rights_decide_and_capabilities_tell_the_truth() {
     assert_eq!(codes(reader, "POST\r\nIHAVE <a@b>\r\nCHECK <a@b>\r\n"), ["440", "502", "502"]);
     assert_eq!(codes(reader, "MODE READER\r\n"), ["201"]);
     // What follows a TAKETHIS is an article, never commands.
-    assert_eq!(codes(reader, "TAKETHIS <a@b>\r\nQUIT\r\n.\r\n"), ["502"]);
+    let refused = "TAKETHIS <a@b>\r\nQUIT\r\n.\r\nTAKETHIS bad\r\n.\r\nMODE READER\r\n";
+    assert_eq!(codes(reader, refused), ["502", "502", "201"]);
     let peer = Rights { offer: true, ..Rights::default() };
     // RFC 3977 s.5.3.2: the server closes.
     assert_eq!(codes(peer, "MODE READER\r\nDATE\r\n"), ["502"]);
@@ -145,6 +146,20 @@ fn rights_decide_and_capabilities_tell_the_truth() {
             std::str::from_utf8(&shell.out).unwrap().lines().filter_map(|l| l.split(' ').next()).collect();
         assert!(labels.contains(&has) && !labels.contains(&lacks), "{labels:?}");
     }
+}
+
+/// RFC 3977 s.3.1.
+#[test]
+fn no_response_line_is_longer_than_512_octets() {
+    let name = "x".repeat(crate::limits::NEWSGROUP_NAME_MAX);
+    let mut shell = Shell::new(ALL, 1000);
+    for command in ["LIST ACTIVE [", "XPAT Subject <a@b> [", "LIST NEWSGROUPS !!", "GROUP ", "NOSUCH "] {
+        shell.feed(format!("{command}{}\r\n", "\"".repeat(500 - command.len())).as_bytes(), usize::MAX);
+    }
+    shell.session.answer_group("x", &name, (2_147_483_647, 2_147_483_646, 0), true, &mut shell.out);
+    let lines: Vec<&[u8]> = shell.out.split_inclusive(|octet| *octet == b'\n').collect();
+    assert_eq!(lines.len(), 6);
+    assert!(lines.iter().all(|line| line.len() <= 512), "{}", shell.out.escape_ascii());
 }
 
 #[test]
