@@ -4,7 +4,7 @@ use super::output::{counted, say};
 use super::site::Site;
 use super::{ConfigFile, Failure};
 use crate::accounts::Accounts;
-use crate::config::{self, Mistake};
+use crate::config::{self, Mistake, Subject};
 use crate::tls::server;
 
 /// Says what is wrong with the two files and those they name, or what they say. The mistakes are what this command is
@@ -34,7 +34,11 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         if listen.is_empty() { "nothing".to_owned() } else { listen.join(", ") }
     ))?;
     for (line, subject) in of.unknown_subjects() {
-        say(format!("{source}:{line}: the rule names {subject}, and there is no such account (yet)"))?;
+        let nobody = match subject {
+            Subject::Group(_) => "nobody is in that group",
+            _ => "there is no such account",
+        };
+        say(format!("{source}:{line}: the rule names {subject}, and {nobody} (yet)"))?;
     }
     let accounts = Accounts::read(&of.users).unwrap_or_default().sorted().len();
     if accounts > 0 || !of.rules.is_empty() {

@@ -14,7 +14,7 @@ use super::login::Channel;
 use super::reply;
 use crate::article::MessageId;
 use crate::limits::{AUTHINFO_LINE_MAX, COMMAND_LINE_MAX};
-use crate::wire::{Command, CommandError, Part, TERMINATOR, find_block_end};
+use crate::wire::{Command, CommandError, ListFiles, Part, TERMINATOR, find_block_end};
 use bytes::{Buf, BytesMut};
 
 /// Consecutive commands we do not know before the connection is closed: it speaks something else.
@@ -53,7 +53,9 @@ pub struct Server<G> {
     article_bytes_max: usize,
     pub(super) group: Option<G>,
     pub(super) current: Option<u64>,
+    pub(super) lists: ListFiles,
     unknown: u32,
+    lines_too_long: u32,
     pub(super) channel: Channel,
 }
 
@@ -66,9 +68,16 @@ impl<G> Server<G> {
             article_bytes_max,
             group: None,
             current: None,
+            lists: ListFiles::default(),
             unknown: 0,
+            lines_too_long: 0,
             channel: Channel::default(),
         }
+    }
+
+    /// Names the operator's lists that are there to be asked for; none at first.
+    pub fn set_lists(&mut self, lists: ListFiles) {
+        self.lists = lists;
     }
 
     /// What it may do.
@@ -93,6 +102,11 @@ impl<G> Server<G> {
             State::Article { seen, .. } => Some(seen),
             _ => None,
         }
+    }
+
+    /// How many lines were longer than a command may be.
+    pub fn lines_too_long(&self) -> u32 {
+        self.lines_too_long
     }
 
     /// The greeting (RFC 3977 s.5.1).
@@ -198,6 +212,7 @@ impl<G> Server<G> {
             if input.len() < line_max {
                 return Step::Read;
             }
+            self.lines_too_long = self.lines_too_long.saturating_add(1);
             let keyword = searched.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
             self.state = State::LongLine { takethis: keyword.eq_ignore_ascii_case(b"TAKETHIS") };
             return self.step(input, out);

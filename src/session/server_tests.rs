@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::random::xorshift;
 use crate::session::{Ask, Login, Offers};
+use crate::wire::ListFile;
 
 const ALL: Rights = Rights { read: true, post: true, offer: true };
 
@@ -114,6 +116,8 @@ fn the_state_of_a_session_follows_the_commands() {
         ("MODE READER\r\nMODE STREAM\r\nMODE X\r\n", "200 203 501"),
         ("NOSUCH\r\n\r\nDATE now\r\n", "500 500 501"),
         ("LIST NOSUCH\r\nLIST ACTIVE [x\r\n", "501 501"),
+        ("LIST MOTD\r\nLIST MOTD x\r\nLIST SUBSCRIPTIONS [x\r\n", "503 501 503"),
+        ("XGTITLE\r\nXPAT Subject 1- *\r\nXPAT Subject 1 [\r\nXGTITLE [\r\n", "412 412 501 501"),
     ] {
         assert_eq!(codes(ALL, commands).join(" "), expected, "{commands:?}");
     }
@@ -127,6 +131,8 @@ fn rights_decide_and_capabilities_tell_the_truth() {
     // What follows a TAKETHIS is an article, never commands.
     assert_eq!(codes(reader, "TAKETHIS <a@b>\r\nQUIT\r\n.\r\n"), ["502"]);
     let peer = Rights { offer: true, ..Rights::default() };
+    // RFC 3977 s.5.3.2: the server closes.
+    assert_eq!(codes(peer, "MODE READER\r\nDATE\r\n"), ["502"]);
     assert_eq!(codes(peer, "GROUP a.b\r\nPOST\r\nDATE\r\nMODE READER\r\n"), ["502", "440", "502"]);
     for (rights, has, lacks) in [
         (reader, "READER", "STREAMING"),
@@ -349,4 +355,102 @@ fn no_password_is_shown() {
     shell.feed(b"AUTHINFO USER fred\r\nAUTHINFO PASS flint stone\r\n", 5);
     assert!(shell.log.iter().any(|line| line.contains("fred")), "{:?}", shell.log);
     assert!(!format!("{:?} {:?}", shell.log, shell.session).contains("flint"));
+}
+
+/// A stream of what clients send, good and bad, from pieces of the grammar.
+fn stream(random: &mut impl FnMut(u64) -> u64) -> Vec<u8> {
+    const COMMANDS: [&str; 40] = [
+        "ARTICLE",
+        "ARTICLE <a@b>",
+        "BODY 3",
+        "CAPABILITIES",
+        "CHECK <a@b>",
+        "DATE",
+        "GROUP a.b",
+        "GROUP x",
+        "HDR Subject 1-",
+        "HDR :lines <a@b>",
+        "HEAD 5",
+        "HELP",
+        "IHAVE <e@f>",
+        "LAST",
+        "LIST",
+        "LIST ACTIVE a*",
+        "LIST MOTD",
+        "LIST MODERATORS",
+        "LIST SUBSCRIPTIONS a*",
+        "LIST NOSUCH",
+        "LISTGROUP a.b 3-",
+        "MODE READER",
+        "MODE STREAM",
+        "NEWGROUPS 200101 000000",
+        "NEWNEWS a.* 20200101 000000 GMT",
+        "NEXT",
+        "OVER 3-5",
+        "OVER",
+        "POST",
+        "STAT",
+        "XGTITLE",
+        "XGTITLE a*",
+        "XHDR Subject",
+        "XOVER 1-",
+        "XPAT Subject 1- *x y*",
+        "XPAT Subject <a@b> [",
+        "TAKETHIS bad",
+        "NOSUCH",
+        "QUIT now",
+        "MODE X",
+    ];
+    let mut bytes = Vec::new();
+    for _ in 0..random(20) {
+        match random(16) {
+            0 => bytes.extend_from_slice(b"TAKETHIS <c@d>\r\nPath: x\r\n\r\n..dot\r\n.\n.\r\n"),
+            1 => bytes.extend_from_slice(b"Subject: x\r\n\r\nbody\r\n.\r\n"),
+            2 => bytes.extend_from_slice(b".\r\n"),
+            3 => bytes.extend((0..random(1200)).map(|at| b"x \r."[(at % 97 / 32) as usize])),
+            4 => bytes.extend((0..random(20)).map(|at| (at * 37) as u8)),
+            5 if random(8) == 0 => bytes.extend_from_slice(b"quit"),
+            _ => {
+                let command = COMMANDS[random(COMMANDS.len() as u64) as usize].as_bytes();
+                // Sometimes something is wrong with it.
+                let len = if random(9) == 0 { random(command.len() as u64) as usize } else { command.len() };
+                bytes.extend_from_slice(&command[..len]);
+            }
+        }
+        bytes.extend_from_slice([&b"\r\n"[..], b"\r\n", b"\r\n", b"\n"][random(4) as usize]);
+    }
+    bytes
+}
+
+#[test]
+fn any_splitting_of_any_stream_gives_the_same_steps_and_replies() {
+    let mut random = xorshift(3977);
+    let mut asked = 0;
+    let shell = |bytes: &[u8], rights: Rights, cuts: &mut dyn FnMut() -> usize| {
+        let mut shell = Shell::new(rights, 300);
+        shell.session.set_lists(ListFiles::default().with(ListFile::Motd));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(cuts().clamp(1, rest.len()));
+            shell.feed(piece, piece.len());
+            rest = behind;
+        }
+        shell.log.retain(|line| line != "close");
+        (shell.out, shell.log)
+    };
+    for round in 0..1500 {
+        let bytes = stream(&mut random);
+        let rights = Rights { read: round % 7 != 0, post: round % 5 != 0, offer: round % 3 != 0 };
+        let whole = shell(&bytes, rights, &mut || usize::MAX);
+        asked += whole.1.len();
+        for pieces in [1, 7, 600] {
+            let cut = shell(&bytes, rights, &mut || 1 + random(pieces) as usize);
+            assert!(
+                whole == cut,
+                "round {round}, pieces up to {pieces}: {:?}",
+                bytes.escape_ascii().to_string()
+            );
+        }
+    }
+    assert!(asked > 2_000, "the streams say something: {asked}");
 }

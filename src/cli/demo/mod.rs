@@ -114,10 +114,10 @@ fn relay(federation: &Federation, screen: &Screen) -> Result<(), Failure> {
         site = first.identity
     );
     let nntp = |error: ClientError| Failure::because(format!("the demo's own client: {error}"));
-    let mut poster = Client::connect(&first.address.to_string()).map_err(nntp)?;
+    let mut poster = Client::connect(&first.address.into()).map_err(nntp)?;
     let mut watchers = Vec::new();
     for site in &federation.sites {
-        watchers.push(Client::connect(&site.address.to_string()).map_err(nntp)?);
+        watchers.push(Client::connect(&site.address.into()).map_err(nntp)?);
     }
     let ready = Barrier::new(watchers.len() + 1);
     let arrivals: Vec<Result<Option<Arrival>, ClientError>> = std::thread::scope(|scope| {

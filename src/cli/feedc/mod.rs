@@ -4,7 +4,7 @@ mod post;
 
 use super::Failure;
 use super::output::{say, say_json, table, write};
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, Server};
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -92,10 +92,11 @@ pub fn feedc() -> ExitCode {
 
 /// Connects as a reader.
 fn connect(server: &str) -> Result<Client, Failure> {
-    let mut client =
-        Client::connect(server).map_err(|error| Failure::because(format!("{server}: {error}")))?;
-    client.mode_reader()?;
-    Ok(client)
+    let server = Server::parse(server).map_err(Failure::Because)?;
+    Client::connect(&server).map_err(|error| match error {
+        ClientError::Refused(why) => Failure::Because(why),
+        error => Failure::because(format!("{server}: {error}")),
+    })
 }
 
 fn read(server: &str, article: &str, number: Option<u64>) -> Result<(), Failure> {
