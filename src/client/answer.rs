@@ -66,6 +66,11 @@ impl Answers {
 
     /// The data block that follows, without dot-stuffing and terminator, with CRLF line ends.
     pub fn block(&mut self) -> Result<Vec<u8>, ClientError> {
+        self.block_within(BLOCK_MAX)
+    }
+
+    /// The same, of `octets_max` at most.
+    pub(super) fn block_within(&mut self, octets_max: usize) -> Result<Vec<u8>, ClientError> {
         let mut text: Vec<u8> = Vec::new();
         let mut line_begins = true;
         loop {
@@ -77,7 +82,7 @@ impl Answers {
             };
             // A line longer than LINE_MAX comes in pieces.
             line_begins = self.line.ends_with(b"\n");
-            if text.len().saturating_add(line.len()) > BLOCK_MAX {
+            if text.len().saturating_add(line.len()) > octets_max {
                 return Err(ClientError::Protocol("a data block without end".to_owned()));
             }
             text.extend_from_slice(line);

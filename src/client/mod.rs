@@ -11,6 +11,7 @@
 
 mod answer;
 mod login;
+mod pipeline;
 mod questions;
 mod server;
 mod stream;

@@ -162,8 +162,8 @@ impl Daemon {
         }
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
-        *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
         self.inner.service.set_lists(new.lists.clone());
+        *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
         self.inner.feeds.reload(&peers).await;
         tracing::info!("{done}");

@@ -42,6 +42,7 @@ pub(super) struct Connection {
     pub(super) admitted: Admitted,
     pub(super) port: Arc<Port>,
     pub(super) waiter: Arc<dyn Settle>,
+    /// The operator's lists as they were when the connection began.
     pub(super) lists: Arc<Lists>,
     pub(super) input: BytesMut,
     pub(super) read_size: usize,
@@ -97,8 +98,8 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
     let port = Arc::new(Port::default());
     let offers = entry.as_ref().map(Entry::offers).unwrap_or_default();
     let tls = entry.as_ref().is_some_and(|entry| entry.tls);
-    let mut session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
     let lists = service.lists();
+    let mut session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
     session.set_lists(lists.there());
     let mut connection = Connection {
         transport,
@@ -352,7 +353,7 @@ impl Connection {
         }
     }
 
-    /// RFC 3977 s.3.1: without a word.
+    /// RFC 3977 s.3.1: closed without a word.
     fn time_out(&mut self) -> io::Result<()> {
         Counters::add(&self.service.counters.idle_cut, 1);
         tracing::debug!(conn = self.admitted.name, "cut: idle for too long");

@@ -1,6 +1,7 @@
 //! `feedc`: post, read and list from a shell or a script, on any NNTP server.
 
 mod post;
+mod transfers;
 
 use super::Failure;
 use super::output::{say, say_json, table, write};
@@ -20,9 +21,10 @@ const LAST: u64 = 100;
 #[derive(Parser)]
 #[command(name = "feedc", version, max_term_width = 100)]
 struct Arguments {
-    /// The server, HOST or HOST:PORT [default: $FEEDC_SERVER, $NNTPSERVER, else 127.0.0.1:1119]
+    /// The server, HOST or HOST:PORT; fetch takes several
+    /// [default: $FEEDC_SERVER, $NNTPSERVER, else 127.0.0.1:1119]
     #[arg(short, long, global = true, value_name = "HOST:PORT")]
-    server: Option<String>,
+    server: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -31,6 +33,15 @@ struct Arguments {
 enum Command {
     /// Post an article from a file, from stdin or from $EDITOR
     Post(post::Arguments),
+    /// Upload files as articles, and write the NZB that lists them
+    ///
+    /// An upload that was interrupted goes on where it was when the same command is given again.
+    Upload(transfers::UploadArguments),
+    /// Fetch the files that an NZB lists, from one server or from several at once (-s A -s B)
+    ///
+    /// A part that one server lacks or has damaged is asked of the others. A fetch that was interrupted
+    /// goes on where it was when the same command is given again.
+    Fetch(transfers::FetchArguments),
     /// Show an article
     Read {
         /// Its Message-ID, or the newsgroup it is in
@@ -71,12 +82,21 @@ impl From<ClientError> for Failure {
 /// The program `feedc`.
 pub fn feedc() -> ExitCode {
     let arguments = Arguments::parse();
-    let server = arguments
-        .server
-        .or_else(|| SERVER_VARIABLES.iter().find_map(|name| std::env::var(name).ok()))
-        .filter(|server| !server.is_empty())
-        .unwrap_or(SERVER.to_owned());
+    let mut servers = arguments.server;
+    if servers.is_empty() {
+        let named = SERVER_VARIABLES.iter().find_map(|name| std::env::var(name).ok());
+        servers.push(named.filter(|server| !server.is_empty()).unwrap_or(SERVER.to_owned()));
+    }
+    let server = servers.first().cloned().unwrap_or_default();
     let done = match arguments.command {
+        Command::Fetch(arguments) => {
+            let servers = servers.iter().map(|server| Server::parse(server).map_err(Failure::Because));
+            servers.collect::<Result<Vec<_>, _>>().and_then(|servers| transfers::fetch(&servers, &arguments))
+        }
+        _ if servers.len() > 1 => Err(Failure::because("only fetch takes more than one server")),
+        Command::Upload(arguments) => Server::parse(&server)
+            .map_err(Failure::Because)
+            .and_then(|server| transfers::upload(&server, &arguments)),
         Command::Post(arguments) => post::post(&server, &arguments),
         Command::Read { article, number } => read(&server, &article, number),
         Command::List { wildmat, json } => list(&server, wildmat.as_deref(), json),

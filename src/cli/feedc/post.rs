@@ -2,16 +2,13 @@
 
 use super::super::Failure;
 use super::super::output::say;
-use crate::article::{Field, Head};
+use crate::article::{Field, Head, encoded_word};
 use crate::wire::block;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Octets of text in one encoded-word, so that it stays below 75 (RFC 2047 s.2).
-const ENCODED_WORD_OCTETS: usize = 42;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -71,7 +68,7 @@ pub(super) fn post(server: &str, arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// An address that says who posts and reaches nobody (RFC 5537 s.3.4 with RFC 2606's `.invalid`).
-fn default_from() -> String {
+pub(super) fn default_from() -> String {
     let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
     variable("FEEDC_FROM").unwrap_or_else(|| {
         let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or("anonymous".to_owned());
@@ -96,7 +93,7 @@ fn compose(arguments: &Arguments, author: &str, text: &[u8]) -> Result<Vec<u8>, 
             Err(Failure::because(format!("{} must be one line, and not an empty one", field.name())))
         }
         Some(value) => {
-            article.push_str(&format!("{}: {}\n", field.name(), encoded(value)));
+            article.push_str(&format!("{}: {}\n", field.name(), encoded_word::encoded(value)));
             Ok(())
         }
         None => Err(Failure::because(format!("the article has no {}; say {option}", field.name()))),
@@ -117,49 +114,6 @@ fn compose(arguments: &Arguments, author: &str, text: &[u8]) -> Result<Vec<u8>, 
     let mut article = article.into_bytes();
     article.extend_from_slice(text);
     Ok(article)
-}
-
-/// A header field's value in US-ASCII (RFC 5536 s.2.2): what is not is put into encoded-words
-/// (RFC 2047 s.4.1), an address behind it stays as it is.
-fn encoded(value: &str) -> String {
-    if value.is_ascii() {
-        return value.to_owned();
-    }
-    let (phrase, address) = match value.rfind(" <") {
-        Some(at) if value[at..].is_ascii() => value.split_at(at),
-        _ => (value, ""),
-    };
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for c in phrase.trim().chars() {
-        if word.len() + c.len_utf8() > ENCODED_WORD_OCTETS {
-            words.push(std::mem::take(&mut word));
-        }
-        word.push(c);
-    }
-    words.push(word);
-    let words: Vec<String> =
-        words.iter().map(|word| format!("=?UTF-8?B?{}?=", base64(word.as_bytes()))).collect();
-    // Blanks between encoded-words are not shown (RFC 2047 s.6.2).
-    format!("{}{address}", words.join("\n "))
-}
-
-fn base64(octets: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in octets.chunks(3) {
-        let mut bits = [0; 4];
-        for (into, octet) in bits.iter_mut().skip(1).zip(chunk) {
-            *into = *octet;
-        }
-        let bits = u32::from_be_bytes(bits);
-        for index in 0..4 {
-            let sextet = bits >> (18 - 6 * index) & 63;
-            let digit = if index > chunk.len() { '=' } else { char::from(ALPHABET[sextet as usize]) };
-            text.push(digit);
-        }
-    }
-    text
 }
 
 /// Opens the user's editor on a draft and returns its file, once something has been written.
@@ -234,23 +188,5 @@ mod tests {
         let article = composed(Some("x.test"), Some("Grüße"), "schöne Grüße\n").unwrap();
         assert!(article.contains("Subject: =?UTF-8?B?R3LDvMOfZQ==?=\n"), "{article}");
         assert!(article.contains("charset=UTF-8\nContent-Transfer-Encoding: 8bit\n\nschöne"), "{article}");
-        assert_eq!(encoded("Jürgen <j@b.example>"), "=?UTF-8?B?SsO8cmdlbg==?= <j@b.example>");
-        for word in encoded(&"ü".repeat(100)).split("\n ") {
-            assert!(word.len() <= 75, "{word}");
-        }
-    }
-
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        for (text, encoded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(text.as_bytes()), encoded);
-        }
     }
 }
