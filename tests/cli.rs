@@ -91,6 +91,22 @@ fn init_with_tls_and_logins_tells_true_next_steps() {
     let missing = dir.join("tls/certificate.pem").display().to_string();
     assert!(!good && checked.starts_with(&format!("{missing}:1: cannot be read: ")), "{checked}");
     assert!(out.contains(&format!("put the certificate   into {missing}")), "{out}");
+    let check = || run(FEEDD, &["check", "-c", dir.join("feedd.toml").to_str().unwrap()]);
+    let [certificate, key] = ["tls/certificate.pem", "tls/key.pem"].map(|name| dir.join(name));
+    let other = folder.path().join("signed");
+    fs::create_dir(dir.join("tls")).unwrap();
+    fs::write(&certificate, "no certificate").unwrap();
+    fs::copy(other.join("tls/key.pem"), &key).unwrap();
+    assert!(
+        check().1.starts_with(&format!("{missing}:1: holds no certificate in PEM form; ")),
+        "{:?}",
+        check()
+    );
+    let made = feedd::tls::self_signed::make(&["a".to_owned()], feedd::clock::now()).unwrap();
+    fs::write(&certificate, made.certificate).unwrap();
+    assert!(check().1.contains("tls/key.pem:1: does not belong to "), "{:?}", check());
+    fs::write(&key, made.key).unwrap();
+    assert!(check().0, "{:?}", check());
 
     let (out, (good, checked, _), _) = init("plain", &["--require-login"]);
     assert!(good && !checked.contains("STARTTLS") && out.contains("let users log in"), "{out}");

@@ -176,6 +176,9 @@ impl Connection {
             let moved = self.flush()?;
             // Room was made: for the rest of an answer, or for a command that waits.
             again |= moved && (self.stream.is_some() || !self.hungry);
+            if moved {
+                active = Instant::now();
+            }
             if self.all_sent() {
                 if self.closing {
                     return Ok(());
@@ -228,10 +231,10 @@ impl Connection {
                         return self.too_slow();
                     }
                     look.as_mut().reset((active + idle_max).min(Instant::now() + look_every));
-                    continue;
                 }
             }
-            active = Instant::now();
+            // What woke us counts as a sign of life when octets of the session's move for it: those of a
+            // TLS record that is never whole do not.
         }
     }
 
