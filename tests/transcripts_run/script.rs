@@ -54,6 +54,8 @@ pub struct Script {
     pub certificate: bool,
     /// Names and passwords.
     pub accounts: Vec<(String, String)>,
+    /// A rule gives the client these newsgroups to read.
+    pub reads: Option<String>,
     /// Passwords are taken without TLS.
     pub clear_logins: bool,
     /// Why it is not run on the bare session, or not over TCP.
@@ -80,6 +82,7 @@ impl Script {
             held: Vec::new(),
             certificate: false,
             accounts: Vec::new(),
+            reads: None,
             clear_logins: false,
             not_bare: None,
             not_tcp: None,
@@ -199,6 +202,7 @@ impl Script {
                 let account = rest.trim().split_once(' ').unwrap();
                 self.accounts.push((account.0.to_owned(), account.1.to_owned()));
             }
+            "a rule lets read" => self.reads = Some(rest.trim().to_owned()),
             "clear logins" => self.clear_logins = true,
             "starttls" => self.lines.push(Line::StartTls),
             "compress" => self.lines.push(Line::Compress),

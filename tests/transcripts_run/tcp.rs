@@ -30,9 +30,13 @@ impl Settle for Waiter {
 /// Runs `script` on a site in `folder`.
 pub fn run(script: &Script, folder: &Path, runtime: &tokio::runtime::Runtime) {
     let rule = |allowed| if allowed { "[\"loopback\"]" } else { "[]" };
+    let read = script.reads.as_ref();
+    let rule_text = read.map_or(String::new(), |read| {
+        format!("[[access.rule]]\nnetworks = [\"loopback\"]\nread = \"{read}\"\n")
+    });
     let text = format!(
         "identity = \"site.example\"\nlisten = [\"127.0.0.1:0\"]\n\
-         [access]\nreaders = {}\nposters = {}\nclear_logins = {}\n{}",
+         [access]\nreaders = {}\nposters = {}\nclear_logins = {}\n{rule_text}{}",
         rule(script.rights.read),
         rule(script.rights.post),
         script.clear_logins,
