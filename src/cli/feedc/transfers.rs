@@ -5,13 +5,14 @@ use super::super::output::{counted, say, size};
 use crate::binary::Nzb;
 use crate::binary::nzb::NZB_MAX;
 use crate::client::Server;
-use crate::transfer::fetch::{self, Fetched};
+use crate::transfer::fetch;
 use crate::transfer::upload;
 use crate::transfer::{TransferError, Watcher};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Octets of a part: what most servers take, with room for yEnc and the header.
@@ -86,6 +87,8 @@ fn part_size(text: &str) -> Result<u64, String> {
 struct Bar {
     bar: ProgressBar,
     began: Instant,
+    /// Octets of this run.
+    moved: AtomicU64,
 }
 
 impl Bar {
@@ -97,14 +100,15 @@ impl Bar {
         ) {
             bar.set_style(style);
         }
-        Self { bar, began: Instant::now() }
+        Self { bar, began: Instant::now(), moved: AtomicU64::new(0) }
     }
 
-    /// Takes it away: ` in 4.1 s (48.8 MiB/s)` for so many octets.
-    fn finish(&self, octets: u64) -> String {
+    /// Takes it away: ` in 4.1 s (48.8 MiB/s)`.
+    fn finish(&self) -> String {
         self.bar.finish_and_clear();
         let took = self.began.elapsed().as_secs_f64();
-        format!(" in {took:.1} s ({}/s)", size((octets as f64 / took.max(0.001)) as u64))
+        let rate = self.moved.load(Ordering::Relaxed) as f64 / took.max(0.001);
+        format!(" in {took:.1} s ({}/s)", size(rate as u64))
     }
 }
 
@@ -117,6 +121,7 @@ impl Watcher for Bar {
     }
 
     fn advances(&self, octets: u64) {
+        self.moved.fetch_add(octets, Ordering::Relaxed);
         self.bar.inc(octets);
     }
 }
@@ -158,7 +163,7 @@ pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(),
         let kept = if state.exists() { "; the same command goes on where it was" } else { "" };
         Failure::because(format!("{error}{kept}"))
     });
-    let took = bar.finish(uploaded.as_ref().map_or(0, |uploaded| uploaded.octets));
+    let took = bar.finish();
     let uploaded = uploaded?;
     let before = match uploaded.before {
         0 => String::new(),
@@ -184,6 +189,8 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
         let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let mut inside: Vec<PathBuf> = entries.map_err(failed)?.iter().map(fs::DirEntry::path).collect();
+        // An upload of the folder that we are in has its journal there.
+        inside.retain(|entry| entry.extension().is_none_or(|ending| ending != "feedc-upload"));
         inside.sort();
         for entry in inside {
             if entry.is_file() {
@@ -221,14 +228,14 @@ pub(super) fn fetch(servers: &[Server], arguments: &FetchArguments) -> Result<()
     };
     let bar = Bar::new();
     let fetched = fetch::fetch(&request, servers, &bar);
-    let octets = |fetched: &Fetched| fetched.files.iter().map(|(_, octets)| octets).sum();
-    let took = bar.finish(fetched.as_ref().map_or(0, octets));
+    let took = bar.finish();
     let fetched = fetched?;
     for error in &fetched.unreachable {
         eprintln!("feedc: {error}");
     }
     if !fetched.files.is_empty() {
-        let (files, octets) = (counted(fetched.files.len() as u64, "file"), size(octets(&fetched)));
+        let files = counted(fetched.files.len() as u64, "file");
+        let octets = size(fetched.files.iter().map(|(_, octets)| octets).sum());
         let names: Vec<&str> = fetched.files.iter().map(|(name, _)| name.as_str()).collect();
         say(format!("fetched {files} of {octets}{took}: {}", names.join(", ")))?;
     }
