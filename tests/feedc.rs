@@ -306,6 +306,9 @@ fn follow_shows_what_comes_through_an_outage_until_it_is_stopped() {
     assert_eq!(json(&json_lines.next())["id"], second.as_str());
 
     reader.site.stop();
+    let mut told = String::new();
+    BufReader::new(json_lines.child.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    assert!(told.contains("waiting for it"), "{told}");
     reader.site.start();
     let third = reader.post(&NEW, "third\n");
     assert_eq!(json(&json_lines.next())["id"], third.as_str());
