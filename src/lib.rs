@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | 0 ground | [`wildmat`] [`clock`] [`decimal`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
 //! | 1 words | [`wire`] [`article`] | the grammar of RFC 3977/4644 and of RFC 5536: bytes in, types out |
-//! | 2 rules | [`agent`] [`access`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; sans-IO connections; checked config |
+//! | 2 rules | [`agent`] [`access`] [`accounts`] [`tls`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; who may what; sans-IO connections; checked config |
 //! | 3 keeping | [`store`] | spool log (the truth) and index (sled, derived) |
 //! | 4 moving | [`intake`] [`feed`] [`net`] [`admin`] [`client`] | the one path an article takes; who is owed what; sockets; the operator; a newsreader's side |
 //! | 5 house | [`daemon`] [`cli`] and the binaries | wiring, reload, ordered shutdown; the commands |
@@ -21,6 +21,7 @@
 //! is on disk. Start at [`store`] for the log, at [`intake`] for the path of an article.
 
 pub mod access;
+pub mod accounts;
 pub mod admin;
 pub mod agent;
 pub mod article;

@@ -3,6 +3,8 @@
 
 /// Octets of a command line, CRLF included (RFC 3977 s.3.1).
 pub const COMMAND_LINE_MAX: usize = 512;
+/// Octets of an AUTHINFO command and of a SASL response: a name and a password in base64 (RFC 4643 s.2.4.1).
+pub const AUTHINFO_LINE_MAX: usize = 4096;
 /// Octets of a Message-ID (RFC 3977 s.3.6, RFC 5536 s.3.1.3).
 pub const MESSAGE_ID_MAX: usize = 250;
 /// Octets of this site's own path identity: a Message-ID made here has it and 28 more.
@@ -31,7 +33,32 @@ pub const OUTSTANDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Octets of answers waiting in one connection before no further command is taken.
 pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Connections that are compressed at once: each takes about 300 KiB.
+pub const COMPRESSED_MAX: usize = 1024;
+/// Passwords that are looked at at once: each takes 19 MiB for some tens of milliseconds.
+pub const HASHES_MAX: usize = 2;
+/// Octets of one of the operator's lists (LIST MOTD, ...): its answer is written in one piece.
+pub const LIST_FILE_MAX: usize = 64 * 1024;
 /// Connections in total, default.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections from one address, default: a newsreader opens four to fifty, and a house or an office
+/// shares its address. An IPv6 address counts as its /64, which is what one subscriber has.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+/// Connections of one account, default.
+pub const CONNECTIONS_PER_ACCOUNT_MAX: usize = 32;
+/// Octets a second that a client must manage over [`SLOW_S`] while it sends a command line or an
+/// article or takes our replies, default: a modem of 1990 does 240; who does less holds a place that
+/// others could have.
+pub const SLOW_BYTES_S: u64 = 64;
+/// Seconds over which it counts, default.
+pub const SLOW_S: u64 = 60;
+/// Octets of an account's name: with a password it fits a command line each (RFC 4643 s.2.3).
+pub const ACCOUNT_NAME_MAX: usize = 128;
+/// Octets of a password: AUTHINFO PASS must fit a command line (RFC 4643 s.2.3.1).
+pub const PASSWORD_MAX: usize = 256;
+/// Addresses whose failed logins are remembered at a time.
+pub const THROTTLED_MAX: usize = 16_384;
+/// Accounts and addresses whose posts are counted at a time.
+pub const QUOTAS_MAX: usize = 65_536;
 /// Seconds of silence before a connection is closed, default (RFC 3977 s.3.1: not below 180).
 pub const IDLE_S: u64 = 600;

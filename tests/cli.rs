@@ -67,6 +67,105 @@ fn init_makes_a_whole_site_and_overwrites_nothing() {
 }
 
 #[test]
+fn init_with_tls_and_logins_tells_true_next_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = |name: &str, args: &[&str]| {
+        let dir = folder.path().join(name);
+        let (good, out, err) =
+            run(FEEDD, &[&["init", dir.to_str().unwrap(), "--identity", "a.example"], args].concat());
+        assert!(good, "{err}");
+        let config = dir.join("feedd.toml");
+        (out, run(FEEDD, &["check", "-c", config.to_str().unwrap()]), dir)
+    };
+    let args = ["--self-signed", "--require-login", "--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0"];
+    let (out, (good, checked, _), dir) = init("signed", &args);
+    assert!(good && checked.contains("127.0.0.1:0 (STARTTLS), 127.0.0.1:0 (TLS)"), "{checked}");
+    assert!(out.contains("feedd user add NAME -c ") && out.contains("tls/certificate.pem"), "{out}");
+    assert!(!out.contains("put the certificate") && !out.contains("feedc"), "{out}");
+    let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("tls/key.pem"), mode("tls/certificate.pem") & 0o444), (0o600, 0o444));
+    let text = fs::read_to_string(dir.join("feedd.toml")).unwrap();
+    assert!(text.contains("\nreaders = []\nposters = []\n") && text.contains("\n[tls]\n"), "{text}");
+
+    let (out, (good, checked, _), dir) = init("given", &["--listen-tls", "127.0.0.1:0"]);
+    let missing = dir.join("tls/certificate.pem").display().to_string();
+    assert!(!good && checked.starts_with(&format!("{missing}:1: cannot be read: ")), "{checked}");
+    assert!(out.contains(&format!("put the certificate   into {missing}")), "{out}");
+
+    let (out, (good, checked, _), _) = init("plain", &["--require-login"]);
+    assert!(good && !checked.contains("STARTTLS") && out.contains("let users log in"), "{out}");
+}
+
+/// Runs `feedd user` with a line on stdin.
+fn user(site: &Site, args: &[&str], line: &str) -> (bool, String, String) {
+    let mut feedd = Command::new(FEEDD)
+        .arg("user")
+        .args(args)
+        .arg("-c")
+        .arg(site.config())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may have ended without reading.
+    let _ = feedd.stdin.take().unwrap().write_all(line.as_bytes());
+    said(&feedd.wait_with_output().unwrap())
+}
+
+#[test]
+fn accounts_are_kept_on_a_stopped_and_on_a_running_site() {
+    use feedd::accounts::{AccountsFile, Password};
+    let mut site = Site::init("a.example", &["local.test"]);
+    let file = AccountsFile::new(site.dir().join("users"));
+    let logs_in =
+        |name: &str, text: &str| file.verify(name, &Password::try_from(text.to_owned()).unwrap()).is_some();
+    for (name, running) in [("alice", false), ("böb", true)] {
+        if running {
+            site.start();
+        }
+        let add = ["add", name, "--group", "staff", "--group", "mod", "--password-stdin"];
+        let (good, out, err) = user(&site, &add, "correct horse\n");
+        assert!(good && out.starts_with(&format!("{name} is in ")), "{err}");
+        assert!(err.contains("nobody can log in yet"), "{err}");
+        assert!(logs_in(name, "correct horse") && !logs_in(name, "correct"));
+        assert_eq!(file.find(name).unwrap().groups, ["staff", "mod"]);
+        let (good, _, err) = user(&site, &add, "other\n");
+        assert!(!good && err.contains("already; `feedd user passwd`"), "{err}");
+        assert!(user(&site, &["passwd", name, "--password-stdin"], "battery").0);
+        assert!(logs_in(name, "battery") && !logs_in(name, "correct horse"));
+    }
+    assert!(user(&site, &["add", "gate", "--no-password"], "").0);
+    let listed = json(&user(&site, &["list", "--json"], "").1);
+    let rows: Vec<_> =
+        listed.as_array().unwrap().iter().map(|row| (&row["name"], &row["password"])).collect();
+    assert_eq!(
+        rows,
+        [(&"alice".into(), &true.into()), (&"böb".into(), &true.into()), (&"gate".into(), &false.into())]
+    );
+    assert!(!listed.to_string().contains("argon2"));
+    let table = user(&site, &["list"], "").1;
+    assert!(table.starts_with("account") && table.contains("staff mod"), "{table}");
+    assert!(user(&site, &["remove", "alice"], "").0);
+    assert!(file.find("alice").is_none());
+
+    let before = fs::read(file.path()).unwrap();
+    for (args, line, why) in [
+        (&["remove", "alice"][..], "", "there is no account \"alice\""),
+        (&["passwd", "alice", "--password-stdin"], "x", "there is no account \"alice\""),
+        (&["add", "a b", "--password-stdin"], "x", "\"a b\" is no name"),
+        (&["add", "c", "--group", "@x", "--password-stdin"], "x", "\"@x\" is no name"),
+        (&["add", "c", "--password-stdin"], "\n", "a password is not empty"),
+        (&["add", "c", "--password-stdin"], &"x".repeat(300), "256 octets at most"),
+    ] {
+        let (good, _, err) = user(&site, args, line);
+        assert!(!good && err.contains(why) && err.lines().count() == 1, "{args:?}: {err}");
+    }
+    assert_eq!(fs::read(file.path()).unwrap(), before);
+    assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn check_tells_every_mistake_and_fails() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("feedd.toml");

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use feedd::article::PathIdentity;
-use feedd::config::{self, Config, Mistake, Network, Peer, Source};
+use feedd::config::{self, Config, Mistake, Network, Peer, Scope, Source, Subject, TlsFiles};
 use feedd::wildmat::Wildmat;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Checks two texts as `feedd.toml` and `peers.toml` of one folder.
@@ -31,6 +33,7 @@ fn the_commented_defaults_are_the_built_in_ones() {
     let mut built_in = Config::built_in();
     built_in.site.data = Path::new("config").join(built_in.site.data);
     built_in.site.peers = Path::new("config").join(built_in.site.peers);
+    built_in.site.users = Path::new("config").join(built_in.site.users);
     assert_eq!(read, built_in);
 }
 
@@ -60,6 +63,249 @@ fn the_commented_peer_has_the_built_in_defaults() {
         retry_max_s: config::PEER_RETRY_MAX_S,
     };
     assert_eq!(shown, [expected]);
+}
+
+#[test]
+fn the_commented_rule_and_certificate_are_good() {
+    let text = fs::read_to_string("config/feedd.toml").unwrap();
+    let keys = [
+        "[tls]",
+        "certificate",
+        "key",
+        "client_authorities",
+        "[[access.rule]]",
+        "accounts",
+        "networks",
+        "read",
+        "post",
+        "connections_max",
+        "article_bytes_max",
+        "posts_max",
+        "bytes_max",
+        "period_s",
+    ];
+    let mut uncommented = 0;
+    let lines = text.lines().map(|line| {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let key = bare.split(" = ").next().unwrap();
+        if line != bare && keys.contains(&key) {
+            uncommented += 1;
+            return bare;
+        }
+        line
+    });
+    let text: Vec<&str> = lines.collect();
+    assert_eq!(uncommented, keys.len());
+    let site = check(&text.join("\n"), "").unwrap().site;
+    assert!(site.tls.unwrap().client_authorities.unwrap().ends_with("tls/authorities.pem"));
+    let [rule] = site.rules.as_slice() else { panic!("one rule") };
+    assert_eq!(rule.accounts, [Subject::Group("staff".to_owned()), Subject::Account("alice".to_owned())]);
+    assert_eq!(rule.period_s, config::RULE_PERIOD_S);
+}
+
+#[test]
+fn access_and_certificates_are_taken_as_written() {
+    let site = check(
+        "identity = \"a.example\"\nlisten_tls = [\"0.0.0.0:563\"]\n[tls]\nkey = \"/etc/key.pem\"\n\
+         [access]\nusers = \"/var/lib/users\"\nclear_logins = true\n\
+         [[access.rule]]\naccounts = [\"*\"]\nnetworks = [\"192.0.2.0/24\"]\nread = \"*\"\npost = \"local.*\"\n\
+         posts_max = 7\nbytes_max = \"1 MiB\"\nperiod_s = 60\nconnections_max = 3\narticle_bytes_max = 8192\n\
+         [[access.rule]]\nnetworks = [\"anywhere\"]\nread = \"!*\"\n\
+         [limits]\nconnections_per_address_max = 9\nconnections_per_account_max = 8\nslow_bytes_s = 0\n",
+        "",
+    )
+    .unwrap()
+    .site;
+    assert_eq!(site.listen_tls, ["0.0.0.0:563".parse().unwrap()]);
+    let TlsFiles { certificate, key, client_authorities } = site.tls.unwrap();
+    assert!(certificate.is_absolute() && certificate.ends_with("tls/certificate.pem"));
+    assert_eq!((key.as_path(), client_authorities), (Path::new("/etc/key.pem"), None));
+    assert_eq!((site.users.as_path(), site.clear_logins), (Path::new("/var/lib/users"), true));
+    let limits = site.limits;
+    assert_eq!(
+        (limits.connections_per_address_max, limits.connections_per_account_max, limits.slow_bytes_s),
+        (9, 8, 0)
+    );
+    let [first, last] = site.rules.as_slice() else { panic!("two rules") };
+    assert_eq!((first.line, last.line), (8, 18));
+    assert_eq!((&first.read, first.post.to_string().as_str()), (&Scope::All, "local.*"));
+    assert_eq!((first.posts_max, first.bytes_max, first.period_s), (Some(7), Some(1 << 20), 60));
+    assert_eq!((first.connections_max, first.article_bytes_max), (Some(3), Some(8192)));
+    assert_eq!((&last.read, &last.post, last.accounts.len()), (&Scope::Nothing, &Scope::Nothing, 0));
+}
+
+#[test]
+fn mistakes_of_access_have_their_line_and_their_cure() {
+    let cases = [
+        ("listen_tls = [\"127.0.0.1:563\"]", 2, "\"listen_tls\" needs a certificate", "add [tls] with"),
+        (
+            "listen_tls = [\"127.0.0.1:1119\"]\nlisten = [\"127.0.0.1:1119\"]\n[tls]",
+            2,
+            "\"127.0.0.1:1119\" stands in \"listen\" as well",
+            "a port of its own",
+        ),
+        ("[tls]\nkey = \"\"", 3, "\"key\" is empty", "write key = \"tls/key.pem\""),
+        ("[tls]\ncert = \"x\"", 3, "unknown key \"cert\"", "did you mean \"certificate\"?"),
+        (
+            "[access]\nclear_logins = \"yes\"",
+            3,
+            "\"clear_logins\" is a text, not a truth value",
+            "clear_logins = false",
+        ),
+        ("[limits]\nslow_bytes_s = -1", 3, "\"slow_bytes_s\" is -1", "from 0 to"),
+        ("[access]\nrule = 1", 3, "\"rule\" is not a list of sections", "write [[access.rule]]"),
+        ("[[access.rule]]\nread = \"*\"", 2, "this rule does not say whom it is about", "accounts = [\"*\"]"),
+        ("[[access.rule]]\naccounts = [\"a\"]", 2, "this rule gives nothing", "read = \"!*\""),
+        (
+            "[[access.rule]]\naccounts = []\nread = \"*\"",
+            3,
+            "\"accounts\" is an empty list: this rule is about nobody",
+            "name somebody",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a b\"]\nread = \"*\"",
+            3,
+            "\"a b\" is no account: it has a blank",
+            "\"@\" and a group's name",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"@\"]\nread = \"*\"",
+            3,
+            "\"@\" is no account: it is empty",
+            "a group's name",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\", \"*\"]\nread = \"*\"",
+            3,
+            "\"*\" is everybody who has logged in",
+            "remove the others",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\", \"a\"]\nread = \"*\"",
+            3,
+            "\"a\" stands there twice",
+            "keep one",
+        ),
+        (
+            "[[access.rule]]\nnetworks = [\"192.0.2.1/24\"]\nread = \"*\"",
+            3,
+            "\"192.0.2.1/24\" has bits set",
+            "\"192.0.2.0/24\"",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\"]\nread = \"*,@local.*\"",
+            4,
+            "\"read\": \"@local.*\" is for subscriptions of peers",
+            "write \"!local.*\"",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\"]\npost = \"local.*,*\"",
+            4,
+            "\"post\": the pattern \"local.*\" can never decide",
+            "general pattern first",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\"]\nread = \"*\"\nposts_max = 3",
+            5,
+            "\"posts_max\" has no effect: this rule lets nobody post",
+            "add post",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\"]\npost = \"*\"\nperiod_s = 60",
+            5,
+            "\"period_s\" has no effect: nothing is counted",
+            "add posts_max",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\"]\nread = \"!*\"\nconnections_max = 3",
+            5,
+            "\"connections_max\" has no effect: this rule shuts everybody out",
+            "remove it",
+        ),
+        (
+            "[[access.rule]]\naccounts = [\"a\"]\npost = \"*\"\narticle_bytes_max = \"1 GiB\"",
+            5,
+            "\"article_bytes_max\" is out of range",
+            "to \"10304 KiB\"",
+        ),
+    ];
+    for (text, line, what, cure) in cases {
+        let told = complaints(&format!("{SITE}{text}\n"), "");
+        assert_eq!(told.len(), 1, "{text}: {told:#?}");
+        assert!(told[0].starts_with(&format!("feedd.toml:{line}: {what}")), "{}", told[0]);
+        assert!(told[0].split_once("; ").unwrap().1.contains(cure), "{}", told[0]);
+    }
+}
+
+#[test]
+fn a_rule_that_can_never_decide_is_told() {
+    // What two rules are about, and whether the second is dead text.
+    for (first, second, dead) in [
+        ("accounts = [\"*\"]", "accounts = [\"a\"]", true),
+        ("accounts = [\"*\"]", "accounts = [\"@a\"]\nnetworks = [\"loopback\"]", true),
+        ("accounts = [\"*\"]", "networks = [\"loopback\"]", false),
+        ("accounts = [\"a\", \"b\"]", "accounts = [\"b\"]", true),
+        ("accounts = [\"a\"]", "accounts = [\"@a\"]", false),
+        ("accounts = [\"a\"]", "accounts = [\"a\", \"b\"]", false),
+        ("networks = [\"anywhere\"]", "accounts = [\"a\"]", true),
+        ("networks = [\"192.0.2.0/24\"]", "accounts = [\"a\"]\nnetworks = [\"192.0.2.7\"]", true),
+        ("networks = [\"192.0.2.0/24\"]", "accounts = [\"a\"]", false),
+        ("networks = [\"192.0.2.7\"]", "networks = [\"192.0.2.0/24\"]", false),
+        ("accounts = [\"a\"]\nnetworks = [\"loopback\"]", "accounts = [\"a\"]", false),
+        ("accounts = [\"a\"]\nnetworks = [\"anywhere\"]", "accounts = [\"a\"]", true),
+    ] {
+        let rule = |about: &str| format!("[[access.rule]]\n{about}\nread = \"*\"\n");
+        let text = format!("{SITE}{}{}", rule(first), rule(second));
+        match check(&text, "") {
+            Ok(_) => assert!(!dead, "{text}"),
+            Err(told) => {
+                assert!(dead && told.len() == 1, "{text}: {told:?}");
+                assert!(told[0].what.contains("can never decide: the one of line 2"), "{}", told[0]);
+                assert_eq!(told[0].line, 4 + first.lines().count());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_files_it_names_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(
+        path("feedd.toml"),
+        format!(
+            "{SITE}[tls]\nclient_authorities = \"no\"\n[[access.rule]]\naccounts = [\"a\", \"b\", \"@g\", \"@h\"]\nread = \"*\""
+        ),
+    )
+    .unwrap();
+    fs::create_dir_all(path("tls/certificate.pem")).unwrap();
+    fs::write(path("tls/key.pem"), "a key").unwrap();
+    fs::set_permissions(path("tls/key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path("users"), "a:*:g\nno account\n").unwrap();
+    fs::set_permissions(path("users"), fs::Permissions::from_mode(0o640)).unwrap();
+    let site = Config::read(&path("feedd.toml")).unwrap().site;
+    let told: Vec<String> = site
+        .check_files()
+        .into_iter()
+        .map(|mistake| {
+            let file = mistake.file.strip_prefix(folder.path()).unwrap().to_path_buf();
+            Mistake { file, ..mistake }.to_string()
+        })
+        .collect();
+    let expected = [
+        "tls/certificate.pem:1: is no file; put the certificate there",
+        "tls/key.pem:1: others than its owner can read or write it; chmod 600 ",
+        "no:1: cannot be read: ",
+        "users:1: others than its owner can read or write it; chmod 600 ",
+        "users:2: \"no account\" is no name of an account: it has a blank",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\nshould begin: {expected}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    let unknown: Vec<String> =
+        site.unknown_subjects().iter().map(|(line, subject)| format!("{line} {subject}")).collect();
+    assert_eq!(unknown, ["4 b", "4 @h"]);
 }
 
 #[test]

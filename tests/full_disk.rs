@@ -36,14 +36,11 @@ impl Disk for Filling {
 
 /// Says everything at once, ends, and returns the codes of the replies behind the greeting.
 async fn codes(service: &Arc<Service>, said: String) -> Vec<String> {
-    let admitted = Admitted {
-        rights: Rights { read: true, post: true, offer: true },
-        relay: Some(Origin::Import { no_cutoff: true, create_groups: false }),
-        poster: Origin::Poster { address: "127.0.0.1".to_owned() },
-        name: "tester".to_owned(),
-    };
+    let rights = Rights { read: true, post: true, offer: true };
+    let relay = Some(Origin::Import { no_cutoff: true, create_groups: false });
+    let admitted = Admitted::operator("tester", rights, relay);
     let (mut client, server) = UnixStream::pair().unwrap();
-    let serving = tokio::spawn(serve(Transport::Unix(server), service.clone(), admitted));
+    let serving = tokio::spawn(serve(Transport::unix(server), service.clone(), admitted, None));
     client.write_all(said.as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
     let mut replies = String::new();

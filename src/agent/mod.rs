@@ -54,7 +54,16 @@ pub enum Posting {
     Forbidden,
     /// `m`: those with Approved.
     Moderated,
+    /// `x`: from nobody (RFC 6048 s.3.1).
+    Closed,
+    /// `j`: from peers, filed elsewhere or in [`JUNK`].
+    Junk,
+    /// `=other`: from peers, filed in the other newsgroup, whatever that one takes.
+    Alias,
 }
+
+/// Where articles go that are filed nowhere but in newsgroups with status `j` (RFC 6048 s.3.1).
+pub const JUNK: &str = "junk";
 
 /// Why an article is refused or rejected for good. `Display` is the text behind the code, one
 /// line of US-ASCII, in INN's words where INN has words for it.
@@ -104,6 +113,8 @@ pub enum Reason {
     PostingForbidden(String),
     /// Whoever brings the article may not; why.
     NotPermitted(&'static str),
+    /// Whoever posts has posted as much as their rule gives them; which limit, and until when.
+    OverQuota(String),
 }
 
 /// Octets of a peer's text that a reason quotes at most: the whole reply line stays far below the
@@ -158,6 +169,7 @@ impl fmt::Display for Reason {
                 write!(f, "Postings to {} are not allowed here", Quoted(name))
             }
             Self::NotPermitted(why) => f.write_str(why),
+            Self::OverQuota(limit) => f.write_str(limit),
         }
     }
 }

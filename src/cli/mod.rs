@@ -17,6 +17,8 @@ mod run;
 mod site;
 mod status;
 mod store;
+mod terminal;
+mod user;
 
 use crate::config::Mistake;
 use clap::{Parser, Subcommand};
@@ -79,6 +81,8 @@ enum Command {
     Group(group::Arguments),
     /// Add and list peers
     Peer(peer::Arguments),
+    /// Add, change, remove and list the accounts of users
+    User(user::Arguments),
     /// Show the figures of the site
     Status(Report),
     /// Make the index anew from the spool; the site must be stopped
@@ -119,6 +123,7 @@ pub fn feedd() -> ExitCode {
         Command::Check(file) => check::check(&file),
         Command::Group(arguments) => group::group(&arguments),
         Command::Peer(arguments) => peer::peer(&arguments),
+        Command::User(arguments) => user::user(&arguments),
         Command::Status(report) => status::status(&report),
         Command::Rebuild(file) => store::rebuild(&file),
         Command::Verify(report) => store::verify(&report),

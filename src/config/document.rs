@@ -47,11 +47,16 @@ impl<'t> Document<'t> {
         errors.is_empty().then_some(table)
     }
 
-    pub(super) fn mistake(&self, at: usize, what: impl Into<String>, cure: impl Into<String>) {
+    /// The line, from 1, of what begins at octet `at`.
+    fn line(&self, at: usize) -> usize {
         let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
+        memchr::memchr_iter(b'\n', before).count() + 1
+    }
+
+    pub(super) fn mistake(&self, at: usize, what: impl Into<String>, cure: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake {
             file: self.file.to_path_buf(),
-            line: memchr::memchr_iter(b'\n', before).count() + 1,
+            line: self.line(at),
             what: what.into(),
             cure: cure.into(),
         });
@@ -98,6 +103,11 @@ impl<'d, 't> Section<'d, 't> {
         self.document.mistake(at, what, cure);
     }
 
+    /// The line, from 1, on which this section begins.
+    pub(super) fn line(&self) -> usize {
+        self.document.line(self.at)
+    }
+
     fn entry(&self, key: &str) -> Option<&'d Spanned<DeValue<'t>>> {
         self.table.iter().find_map(|(name, value)| (name.get_ref() == key).then_some(value))
     }
@@ -124,6 +134,18 @@ impl<'d, 't> Section<'d, 't> {
             _ => {
                 self.wrong_type(value, key, "a text", example);
                 None
+            }
+        }
+    }
+
+    /// A truth value, or `default` where the key is absent or wrong.
+    pub(super) fn truth(&self, key: &str, default: bool) -> bool {
+        match self.entry(key).map(|value| (value, value.get_ref())) {
+            None => default,
+            Some((_, DeValue::Boolean(truth))) => *truth,
+            Some((value, _)) => {
+                self.wrong_type(value, key, "a truth value", if default { "true" } else { "false" });
+                default
             }
         }
     }
@@ -264,10 +286,10 @@ impl<'d, 't> Section<'d, 't> {
         }
     }
 
-    /// The tables under `key`, each written as `[[key]]`.
-    pub(super) fn sections(&self, key: &str, known: &[&str]) -> Vec<Section<'d, 't>> {
+    /// The tables under `key`, each written as `[[written]]`.
+    pub(super) fn sections(&self, key: &str, written: &str, known: &[&str]) -> Vec<Section<'d, 't>> {
         let Some(value) = self.entry(key) else { return Vec::new() };
-        let cure = format!("write [[{key}]] on a line of its own and its keys below");
+        let cure = format!("write [[{written}]] on a line of its own and its keys below");
         let DeValue::Array(items) = value.get_ref() else {
             self.mistake(value.span().start, format!("\"{key}\" is not a list of sections"), cure);
             return Vec::new();

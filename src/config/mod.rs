@@ -1,5 +1,5 @@
-//! The operator's two files, `feedd.toml` (this site) and `peers.toml` (its peers): TOML in,
-//! checked immutable values out.
+//! The operator's files, `feedd.toml` (this site) and `peers.toml` (its peers), TOML in,
+//! checked immutable values out; and the lists that LIST gives out ([`Lists`]).
 //!
 //! Every mistake is told with file, line and cure ([`Mistake`]), all of them at once: unknown keys,
 //! wrong types, what is out of range, contradictions, and subscription patterns that can never
@@ -8,13 +8,18 @@
 //! `config/feedd.toml` and `config/peers.toml` of the source tree show them all.
 
 mod document;
+mod files;
+mod lists;
 mod network;
 mod patterns;
 mod peers;
+mod rules;
 mod site;
 mod size;
 
+pub use lists::Lists;
 pub use network::{BadNetwork, Network, Source};
+pub use rules::{Rule, Scope, Subject};
 pub use site::own_identity;
 
 use crate::article::PathIdentity;
@@ -24,6 +29,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The path identity of a site without a config file.
 pub const IDENTITY: &str = "feedd.localhost";
@@ -33,6 +39,14 @@ pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 pub const DATA: &str = "data";
 /// The file of peers by default, beside `feedd.toml`.
 pub const PEERS: &str = "peers.toml";
+/// The file of accounts by default, beside `feedd.toml`.
+pub const USERS: &str = "users";
+/// The file of the server's certificate chain by default, beside `feedd.toml`.
+pub const CERTIFICATE: &str = "tls/certificate.pem";
+/// The file of the certificate's private key by default, beside `feedd.toml`.
+pub const KEY: &str = "tls/key.pem";
+/// Seconds over which `posts_max` and `bytes_max` of a rule count, default: a day.
+pub const RULE_PERIOD_S: u64 = 86_400;
 /// Octets after which a segment of the spool log is sealed, default: large enough that a busy site
 /// has few files, small enough that expiry can drop one.
 pub const SEGMENT_BYTES: u64 = 1 << 30;
@@ -55,6 +69,10 @@ pub struct Site {
     pub identity: PathIdentity,
     /// Where it listens; port 0 means any free one.
     pub listen: Vec<SocketAddr>,
+    /// Where it listens with TLS from the first octet (RFC 8143 s.1, port 563); needs [`Site::tls`].
+    pub listen_tls: Vec<SocketAddr>,
+    /// `[tls]`: with it `listen` offers STARTTLS (RFC 4642).
+    pub tls: Option<TlsFiles>,
     /// The data folder, absolute or relative to the working folder (the file's own folder is prepended
     /// to a relative one on reading).
     pub data: PathBuf,
@@ -64,12 +82,31 @@ pub struct Site {
     pub readers: Vec<Network>,
     /// Who may post. Default: loopback.
     pub posters: Vec<Network>,
+    /// The file of accounts, resolved as `data` is.
+    pub users: PathBuf,
+    /// May a password be sent without TLS? By default not, not even over loopback.
+    pub clear_logins: bool,
+    /// `[[access.rule]]`, in the order of the file: the first that matches decides.
+    pub rules: Vec<Arc<Rule>>,
     /// Days after which an article is too old to be accepted from a peer (RFC 5537 s.3.6 step 3);
     /// none: no cutoff. That is the default, because the history forgets nothing: an old article
     /// cannot come back, and what a peer brings after a month of silence is not lost.
     pub cutoff_days: Option<u32>,
     /// `[limits]`.
     pub limits: Limits,
+}
+
+/// `[tls]` of `feedd.toml`: PEM files, resolved as [`Site::data`] is. Whether they are there and fit
+/// is seen when they are loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, this site's own first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authorities of client certificates: who shows one of theirs is logged in as the account that
+    /// it names.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// `[limits]` of `feedd.toml`.
@@ -79,6 +116,15 @@ pub struct Limits {
     pub article_bytes_max: usize,
     /// Connections in total.
     pub connections_max: usize,
+    /// Connections from one address (IPv6: one /64).
+    pub connections_per_address_max: usize,
+    /// Connections of one account, where no rule says otherwise.
+    pub connections_per_account_max: usize,
+    /// Octets a second that a client must manage over [`slow_s`](Self::slow_s) while it sends a command
+    /// line or an article, or takes our replies; 0: any.
+    pub slow_bytes_s: u64,
+    /// Seconds over which `slow_bytes_s` counts.
+    pub slow_s: u64,
     /// Octets of articles being received or waiting for their commit, in the whole site.
     pub in_flight_bytes_max: usize,
     /// Seconds of silence before a connection is closed.
@@ -112,13 +158,15 @@ pub struct Peer {
     pub retry_max_s: u64,
 }
 
-/// Both files, checked together.
+/// All files, checked together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `feedd.toml`.
     pub site: Site,
     /// `peers.toml`, in the order of the file.
     pub peers: Vec<Peer>,
+    /// The folder `lists/` beside `feedd.toml`.
+    pub lists: Lists,
 }
 
 /// One mistake: `file:line: what is wrong; how to mend it`.
@@ -145,6 +193,10 @@ impl Default for Limits {
         Self {
             article_bytes_max: limits::ARTICLE_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
+            connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            connections_per_account_max: limits::CONNECTIONS_PER_ACCOUNT_MAX,
+            slow_bytes_s: limits::SLOW_BYTES_S,
+            slow_s: limits::SLOW_S,
             in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
             idle_s: limits::IDLE_S,
             crosspost_max: limits::CROSSPOST_MAX,
@@ -161,10 +213,15 @@ impl Default for Site {
         Self {
             identity,
             listen: vec![LISTEN],
+            listen_tls: Vec::new(),
+            tls: None,
             data: DATA.into(),
             peers: PEERS.into(),
             readers: Network::LOOPBACK.to_vec(),
             posters: Network::LOOPBACK.to_vec(),
+            users: USERS.into(),
+            clear_logins: false,
+            rules: Vec::new(),
             cutoff_days: None,
             limits: Limits::default(),
         }
@@ -174,11 +231,11 @@ impl Default for Site {
 impl Config {
     /// The built-in defaults: loopback, `./data`, no peers.
     pub fn built_in() -> Self {
-        Self { site: Site::default(), peers: Vec::new() }
+        Self { site: Site::default(), peers: Vec::new(), lists: Lists::default() }
     }
 
     /// Reads and checks `feedd.toml` at `path` and the `peers.toml` it names; all mistakes at once,
-    /// those of `feedd.toml` first. A site without a `peers.toml` has no peers.
+    /// those of `feedd.toml` first, and the lists beside it. A site without a `peers.toml` has no peers.
     pub fn read(path: &Path) -> Result<Self, Vec<Mistake>> {
         let text = read_text(path)?;
         let (site, mut mistakes) = site::check(path, &text);
@@ -189,7 +246,9 @@ impl Config {
                 Vec::new()
             }
         };
-        if mistakes.is_empty() { Ok(Self { site, peers }) } else { Err(mistakes) }
+        let (lists, more) = Lists::read(&path.parent().unwrap_or(Path::new("")).join(lists::FOLDER));
+        mistakes.extend(more);
+        if mistakes.is_empty() { Ok(Self { site, peers, lists }) } else { Err(mistakes) }
     }
 
     fn read_peers(site: &Site) -> Result<Vec<Peer>, Vec<Mistake>> {

@@ -90,6 +90,11 @@ impl Network {
         Ok(vec![network])
     }
 
+    /// Is every address of `other` inside?
+    pub fn covers(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
     /// Is `address` inside? An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

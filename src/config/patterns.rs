@@ -2,6 +2,7 @@
 //! (RFC 3977 s.4.1), so one whose every newsgroup a later one matches too is dead text, and nearly
 //! always a list written in the wrong order. One that matches no newsgroup name is a slip.
 
+use super::document::{At, Section};
 use crate::article::NewsgroupName;
 use crate::wildmat::{Mark, Pattern, Wildmat};
 
@@ -9,6 +10,27 @@ use crate::wildmat::{Mark, Pattern, Wildmat};
 pub(super) struct WithoutEffect {
     pub(super) what: String,
     pub(super) cure: String,
+}
+
+/// Reads the subscription under `key`; none, and a mistake, when it is no wildmat. Patterns without
+/// effect are mistakes, too.
+pub(super) fn subscription(block: &Section<'_, '_>, key: &str, text: At<&str>) -> Option<Wildmat> {
+    match Wildmat::parse_subscription(text.value) {
+        Ok(wildmat) => {
+            for pattern in without_effect(&wildmat) {
+                block.mistake(text.at, format!("\"{key}\": {}", pattern.what), pattern.cure);
+            }
+            Some(wildmat)
+        }
+        Err(bad) => {
+            block.mistake(
+                text.at,
+                format!("\"{key}\" is no wildmat: {}", bad.0),
+                "write patterns separated by commas, such as \"comp.*,!comp.binaries.*\"",
+            );
+            None
+        }
+    }
 }
 
 /// Finds the patterns of `wildmat` that change nothing. It may miss some, but names none that does

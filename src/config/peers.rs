@@ -22,7 +22,7 @@ pub(super) fn check(file: &Path, text: &str, own: &PathIdentity) -> (Vec<Peer>, 
     let mut peers: Vec<Peer> = Vec::new();
     if let Some(root) = document.parse() {
         let root = Section::new(&document, root.get_ref(), 0, &["peer"]);
-        for block in root.sections("peer", &KEYS) {
+        for block in root.sections("peer", "peer", &KEYS) {
             let Some(peer) = read(&block, own) else { continue };
             if peers.iter().any(|other| other.name == peer.name) {
                 let at = block.text("name", "").map_or(block.at, |name| name.at);
@@ -188,24 +188,8 @@ fn is_host_name(text: &str) -> bool {
 }
 
 fn subscription(block: &Section<'_, '_>, key: &str) -> Wildmat {
-    let text = block.text(key, "\"*,!local.*\"");
-    let (value, at) = text.map_or((PEER_SUBSCRIPTION, block.at), |text| (text.value, text.at));
-    match Wildmat::parse_subscription(value) {
-        Ok(wildmat) => {
-            for pattern in patterns::without_effect(&wildmat) {
-                block.mistake(at, format!("\"{key}\": {}", pattern.what), pattern.cure);
-            }
-            wildmat
-        }
-        Err(bad) => {
-            block.mistake(
-                at,
-                format!("\"{key}\" is no wildmat: {}", bad.0),
-                "write patterns separated by commas, such as \"comp.*,!comp.binaries.*\"",
-            );
-            Wildmat { patterns: Vec::new() }
-        }
-    }
+    let text = block.text(key, "\"*,!local.*\"").unwrap_or(At { value: PEER_SUBSCRIPTION, at: block.at });
+    patterns::subscription(block, key, text).unwrap_or(Wildmat { patterns: Vec::new() })
 }
 
 fn number(block: &Section<'_, '_>, key: &str, default: usize, max: u64) -> usize {

@@ -1,18 +1,24 @@
 //! `feedd.toml`: keys, ranges, and what they must agree on.
 
 use super::document::{At, Document, Section};
-use super::{Limits, Mistake, Network, SEGMENT_BYTES, Site};
+use super::{CERTIFICATE, KEY, Limits, Mistake, Network, SEGMENT_BYTES, Site, TlsFiles, rules};
 use crate::article::PathIdentity;
 use crate::article::path::BadPathIdentity;
 use crate::limits::{self, OWN_IDENTITY_MAX};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 7] = ["identity", "listen", "data", "peers", "cutoff_days", "access", "limits"];
-const ACCESS_KEYS: [&str; 2] = ["readers", "posters"];
-const LIMITS_KEYS: [&str; 6] = [
+const KEYS: [&str; 9] =
+    ["identity", "listen", "listen_tls", "data", "peers", "cutoff_days", "tls", "access", "limits"];
+const TLS_KEYS: [&str; 3] = ["certificate", "key", "client_authorities"];
+const ACCESS_KEYS: [&str; 5] = ["readers", "posters", "users", "clear_logins", "rule"];
+const LIMITS_KEYS: [&str; 10] = [
     "article_bytes_max",
     "connections_max",
+    "connections_per_address_max",
+    "connections_per_account_max",
+    "slow_bytes_s",
+    "slow_s",
     "in_flight_bytes_max",
     "idle_s",
     "crosspost_max",
@@ -30,8 +36,12 @@ pub(super) fn check(file: &Path, text: &str) -> (Site, Vec<Mistake>) {
         read(&Section::new(&document, root.get_ref(), 0, &KEYS), &mut site);
     }
     let folder = file.parent().unwrap_or(Path::new(""));
-    site.data = folder.join(&site.data);
-    site.peers = folder.join(&site.peers);
+    let tls = site.tls.iter_mut().flat_map(|tls| {
+        [&mut tls.certificate, &mut tls.key].into_iter().chain(tls.client_authorities.as_mut())
+    });
+    for path in [&mut site.data, &mut site.peers, &mut site.users].into_iter().chain(tls) {
+        *path = folder.join(&*path);
+    }
     (site, document.into_mistakes())
 }
 
@@ -65,41 +75,75 @@ fn read(root: &Section<'_, '_>, site: &mut Site) {
         ),
     }
     if let Some(addresses) = root.texts("listen", "[\"127.0.0.1:1119\"]") {
-        site.listen = listen(root, &addresses);
+        site.listen = listen(root, "listen", &addresses, &[]);
     }
-    for (key, place) in [("data", &mut site.data), ("peers", &mut site.peers)] {
-        let example = format!("\"{}\"", place.display());
-        match root.text(key, &example) {
-            Some(text) if text.value.is_empty() => {
-                root.mistake(text.at, format!("\"{key}\" is empty"), format!("write {key} = {example}"));
-            }
-            Some(text) => *place = PathBuf::from(text.value),
-            None => {}
-        }
+    if let Some(addresses) = root.texts("listen_tls", "[\"[::]:563\"]") {
+        site.listen_tls = listen(root, "listen_tls", &addresses, &site.listen);
+    }
+    path(root, "data", &mut site.data);
+    path(root, "peers", &mut site.peers);
+    site.tls = root.section("tls", &TLS_KEYS).map(|section| tls(&section));
+    if let (false, None, Some(at)) = (site.listen_tls.is_empty(), &site.tls, root.position("listen_tls")) {
+        root.mistake(
+            at,
+            "\"listen_tls\" needs a certificate, and there is no section [tls]",
+            format!("add [tls] with certificate = \"{CERTIFICATE}\" and key = \"{KEY}\""),
+        );
     }
     let days = root.number("cutoff_days", 0, 0..=36_500).value;
     site.cutoff_days = u32::try_from(days).ok().filter(|days| *days > 0);
+    if let Some(section) = root.section("limits", &LIMITS_KEYS) {
+        site.limits = limits(&section);
+    }
     if let Some(access) = root.section("access", &ACCESS_KEYS) {
+        path(&access, "users", &mut site.users);
+        site.clear_logins = access.truth("clear_logins", site.clear_logins);
+        site.rules = rules::read(&access, &site.limits);
         for (key, networks) in [("readers", &mut site.readers), ("posters", &mut site.posters)] {
             if let Some(texts) = access.texts(key, "[\"loopback\", \"192.0.2.0/24\"]") {
                 *networks = self::networks(&access, &texts);
             }
         }
     }
-    if let Some(section) = root.section("limits", &LIMITS_KEYS) {
-        site.limits = limits(&section);
+}
+
+/// The path under `key` replaces the default in `place`.
+fn path(section: &Section<'_, '_>, key: &str, place: &mut PathBuf) {
+    let example = format!("\"{}\"", place.display());
+    match section.text(key, &example) {
+        Some(text) if text.value.is_empty() => {
+            section.mistake(text.at, format!("\"{key}\" is empty"), format!("write {key} = {example}"));
+        }
+        Some(text) => *place = PathBuf::from(text.value),
+        None => {}
     }
 }
 
-fn listen(root: &Section<'_, '_>, texts: &[At<&str>]) -> Vec<SocketAddr> {
+fn tls(section: &Section<'_, '_>) -> TlsFiles {
+    let mut files = TlsFiles { certificate: CERTIFICATE.into(), key: KEY.into(), client_authorities: None };
+    path(section, "certificate", &mut files.certificate);
+    path(section, "key", &mut files.key);
+    if section.position("client_authorities").is_some() {
+        let mut authorities = PathBuf::from("tls/authorities.pem");
+        path(section, "client_authorities", &mut authorities);
+        files.client_authorities = Some(authorities);
+    }
+    files
+}
+
+/// The addresses under `key`; none of them may be one of `others`, which "listen" has.
+fn listen(root: &Section<'_, '_>, key: &str, texts: &[At<&str>], others: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for text in texts {
         match text.value.parse::<SocketAddr>() {
             Ok(address) if address.port() != 0 && addresses.contains(&address) => {
+                root.mistake(text.at, format!("\"{address}\" stands in \"{key}\" twice"), "keep one of them");
+            }
+            Ok(address) if address.port() != 0 && others.contains(&address) => {
                 root.mistake(
                     text.at,
-                    format!("\"{address}\" stands in \"listen\" twice"),
-                    "keep one of them",
+                    format!("\"{address}\" stands in \"listen\" as well"),
+                    "give TLS a port of its own, 563 by custom; \"listen\" offers STARTTLS anyway",
                 );
             }
             Ok(address) => addresses.push(address),
@@ -113,7 +157,7 @@ fn listen(root: &Section<'_, '_>, texts: &[At<&str>]) -> Vec<SocketAddr> {
     addresses
 }
 
-fn networks(access: &Section<'_, '_>, texts: &[At<&str>]) -> Vec<Network> {
+pub(super) fn networks(access: &Section<'_, '_>, texts: &[At<&str>]) -> Vec<Network> {
     let mut networks = Vec::new();
     for text in texts {
         match Network::parse(text.value) {
@@ -137,11 +181,20 @@ fn limits(section: &Section<'_, '_>) -> Limits {
         );
     }
     let segment = section.octets("segment_bytes", SEGMENT_BYTES, 1 << 20..=1 << 36);
+    let connections = |key, default| size(section.number(key, octets(default), 1..=1_000_000).value);
     Limits {
         article_bytes_max: size(article.value),
-        connections_max: size(
-            section.number("connections_max", octets(limits::CONNECTIONS_MAX), 1..=1_000_000).value,
+        connections_max: connections("connections_max", limits::CONNECTIONS_MAX),
+        connections_per_address_max: connections(
+            "connections_per_address_max",
+            limits::CONNECTIONS_PER_ADDRESS_MAX,
         ),
+        connections_per_account_max: connections(
+            "connections_per_account_max",
+            limits::CONNECTIONS_PER_ACCOUNT_MAX,
+        ),
+        slow_s: section.number("slow_s", limits::SLOW_S, 1..=3600).value,
+        slow_bytes_s: section.number("slow_bytes_s", limits::SLOW_BYTES_S, 0..=1 << 20).value,
         in_flight_bytes_max: size(in_flight.value),
         // RFC 3977 s.3.1: the autologout timer is at least three minutes.
         idle_s: section.number("idle_s", limits::IDLE_S, 180..=86_400).value,
@@ -150,10 +203,10 @@ fn limits(section: &Section<'_, '_>) -> Limits {
     }
 }
 
-fn octets(count: usize) -> u64 {
+pub(super) fn octets(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn size(count: u64) -> usize {
+pub(super) fn size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }

@@ -15,6 +15,7 @@
 
 pub mod newslog;
 
+use crate::access::Scope;
 use crate::agent::injecting::{self, Injected};
 use crate::agent::relaying::{self, Accepted};
 use crate::agent::{Cause, Policy, Posting, Reason, Verdict};
@@ -39,6 +40,10 @@ pub enum Origin {
     Poster {
         /// The address, as text.
         address: String,
+        /// The account that has logged in.
+        account: Option<String>,
+        /// The newsgroups that may be posted to.
+        may_post: Scope,
     },
     /// The operator's import: every newsgroup accepted; Path is kept, own identity prepended.
     Import {
@@ -92,7 +97,7 @@ impl Origin {
                 [peer] => &peer.name,
                 _ => address,
             },
-            Self::Poster { address } => address,
+            Self::Poster { address, account, .. } => account.as_ref().unwrap_or(address),
             Self::Import { .. } => "localhost",
         }
     }
@@ -154,7 +159,7 @@ impl Intake {
     pub fn inject(&self, origin: &Origin, article: Bytes, waiter: &Arc<dyn Settle>, tag: u64) -> Received {
         let now = clock::now();
         let poster = match origin {
-            Origin::Peers { address, .. } | Origin::Poster { address } => Some(address.as_str()),
+            Origin::Peers { address, .. } | Origin::Poster { address, .. } => Some(address.as_str()),
             Origin::Import { .. } => None,
         };
         let mut random = [0; injecting::RANDOM_LEN];
@@ -164,7 +169,12 @@ impl Intake {
         };
         let Some(fresh) = fresh else { return Received::Deferred(Cause::NoMessageId) };
         let policy = self.policy(now, self.site.cutoff_days);
-        let injected = match injecting::judge(&article, poster, fresh, &policy, |name| self.group(name)) {
+        let group = |name: &str| {
+            let (group, posting) = self.group(name)?;
+            let forbidden = matches!(origin, Origin::Poster { may_post, .. } if !may_post.allows(name));
+            Some((group, if forbidden { Posting::Forbidden } else { posting }))
+        };
+        let injected = match injecting::judge(&article, poster, fresh, &policy, group) {
             Ok(injected) => injected,
             Err(reason) => return reject(origin, None, 441, now, reason),
         };
@@ -234,13 +244,21 @@ impl Intake {
         }
     }
 
-    /// A newsgroup of this site, and what it takes.
+    /// A newsgroup of this site, and what it takes; of an alias the newsgroup it stands for.
     fn group(&self, name: &str) -> Option<(Arc<Group>, Posting)> {
         let group = self.store.group(name)?;
         let posting = match group.status() {
             GroupStatus::Posting => Posting::Allowed,
             GroupStatus::NoPosting => Posting::Forbidden,
             GroupStatus::Moderated => Posting::Moderated,
+            GroupStatus::Closed => Posting::Closed,
+            GroupStatus::Junk => Posting::Junk,
+            // One step: an alias of an alias leads nowhere (RFC 6048 s.3.1).
+            GroupStatus::Alias(other) => {
+                let target = self.store.group(other.as_str())?;
+                let leads = !matches!(target.status(), GroupStatus::Alias(_));
+                return leads.then_some((target, Posting::Alias));
+            }
         };
         Some((group, posting))
     }

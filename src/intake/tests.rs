@@ -25,6 +25,10 @@ impl Settle for Waiter {
     }
 }
 
+fn poster(may_post: Scope) -> Origin {
+    Origin::Poster { address: "127.0.0.1".into(), account: None, may_post }
+}
+
 struct Bench {
     intake: Intake,
     store: Store,
@@ -57,7 +61,7 @@ impl Bench {
 
     fn inject(&self, article: &str) -> Received {
         let waiter: Arc<dyn Settle> = self.waiter.clone();
-        let origin = Origin::Poster { address: "127.0.0.1".into() };
+        let origin = poster(Scope::All);
         self.intake.inject(&origin, wire(article), &waiter, 7)
     }
 
@@ -173,7 +177,7 @@ fn what_is_known_is_a_duplicate_and_what_is_held_is_deferred() {
 fn who_may_only_post_cannot_offer() {
     let bench = Bench::new();
     let text = article(1);
-    let poster = Origin::Poster { address: "127.0.0.1".into() };
+    let poster = self::poster(Scope::All);
     let refused = bench.intake.offer(&poster, &id_of(&text));
     assert!(matches!(refused, Offer::Refused(Reason::NotPermitted(_))));
     assert!(matches!(bench.relay(&poster, &text, None), Received::Rejected(Reason::NotPermitted(_))));

@@ -3,21 +3,22 @@
 //! [`OUTSTANDING_MAX`], their articles by [`OUTSTANDING_BYTES_MAX`] and by the site's budget. At a
 //! bound it stops taking commands, so the client's socket fills and the client waits.
 
-use super::settle::{Ledger, Owed, Port};
+use super::door::{Admitted, Entry, Seat};
+use super::gate::{Knock, Upgrade};
+use super::pace::Pace;
+use super::settle::{Ledger, Port};
 use super::stream::Stream;
-use super::{Counters, Service, Transport, blocking, reading};
-use crate::agent::{Cause, Reason};
-use crate::article::MessageId;
-use crate::clock;
-use crate::intake::{self, Offer, Origin, newslog};
+use super::{Counters, Service, Transport};
+use crate::config::Lists;
 use crate::limits::{OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
-use crate::session::reply::{self, Answer};
-use crate::session::{Ask, Received, Rights, Server, Step, Transfer, Via};
-use crate::store::{Group, Outcome, ReadError, Reservation, Settle};
+use crate::session::reply;
+use crate::session::{Ask, Server, Step, Transfer};
+use crate::store::{Group, Outcome, Reservation, Settle};
 use bytes::{Bytes, BytesMut};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Octets of the first read on a connection, and the most of one read.
@@ -25,83 +26,87 @@ const READ_MIN: usize = 4 * 1024;
 const READ_MAX: usize = 256 * 1024;
 /// An article being received that outgrows this takes its whole share of the site's budget.
 const LARGE: usize = 1024 * 1024;
-/// Octets of a file sent before anybody else on this thread gets a turn.
-const FILE_PIECE: usize = 1024 * 1024;
 /// Octets read and sent from files, and commands taken, before others on this thread get a turn: less
 /// than a millisecond of CHECK or of large articles.
-const TURN_OCTETS: usize = 64 * 1024;
+pub(super) const TURN_OCTETS: usize = 64 * 1024;
 const TURN_COMMANDS: usize = 2048;
-/// How soon a TAKETHIS is tried again whose article another connection is bringing, and how long.
+/// How soon a TAKETHIS is tried again whose article another connection is bringing.
 const PARKED_AGAIN: Duration = Duration::from_millis(5);
-const PARKED_MAX: Duration = Duration::from_secs(30);
 /// How long a connection that we close may take to read our last replies and close its side.
 const FINISH_MAX: Duration = Duration::from_secs(1);
 
-/// What an address may do, and as whom.
-#[derive(Clone)]
-pub struct Admitted {
-    /// What it may do.
-    pub rights: Rights,
-    /// Whom it relays for (IHAVE, TAKETHIS); none when it may not.
-    pub relay: Option<Origin>,
-    /// Who it is when it posts.
-    pub poster: Origin,
-    /// Its name in the log.
-    pub name: String,
-}
-
-struct Connection {
-    service: Arc<Service>,
-    transport: Transport,
-    session: Server<Arc<Group>>,
-    admitted: Admitted,
-    port: Arc<Port>,
-    waiter: Arc<dyn Settle>,
-    input: BytesMut,
-    read_size: usize,
+pub(super) struct Connection {
+    pub(super) service: Arc<Service>,
+    pub(super) transport: Transport,
+    pub(super) session: Server<Arc<Group>>,
+    pub(super) admitted: Admitted,
+    pub(super) port: Arc<Port>,
+    pub(super) waiter: Arc<dyn Settle>,
+    pub(super) lists: Arc<Lists>,
+    pub(super) input: BytesMut,
+    pub(super) read_size: usize,
     /// Replies that the client has not taken.
-    out: Vec<u8>,
-    ledger: Ledger,
+    pub(super) out: Vec<u8>,
+    pub(super) ledger: Ledger,
     /// The rest of the answer being given.
-    stream: Option<Stream>,
+    pub(super) stream: Option<Stream>,
     /// A command that waits for the replies owed before it.
-    asked: Option<Ask>,
+    pub(super) asked: Option<Ask>,
     /// The Message-ID that an IHAVE in progress holds.
-    held: Option<Reservation>,
+    pub(super) held: Option<Reservation>,
     /// An article that waits: for the site's budget, or for another connection that brings it too.
-    parked: Option<Parked>,
+    pub(super) parked: Option<Parked>,
     /// KiB of the site's budget that this connection holds for articles owed and being received.
-    permits: u32,
-    receiving_permits: u32,
-    settled: Vec<(u64, Outcome)>,
+    pub(super) permits: u32,
+    pub(super) receiving_permits: u32,
+    pub(super) settled: Vec<(u64, Outcome)>,
     /// The site's budget had nothing left for the article being received.
-    starved: bool,
-    eof: bool,
-    closing: bool,
+    pub(super) starved: bool,
+    pub(super) eof: bool,
+    pub(super) closing: bool,
     /// A 400 was said for an article that could not be kept: it is the last reply (RFC 4644 s.2.5.2).
-    silent: bool,
+    pub(super) silent: bool,
     /// The session has taken all of `input` that it can; else it may be asked for another step.
-    hungry: bool,
+    pub(super) hungry: bool,
+    /// Something was written that the layers of the transport may still hold.
+    pub(super) unflushed: bool,
+    /// The door it came in by; none for the operator's import.
+    pub(super) entry: Option<Entry>,
+    /// A login that is being looked at.
+    pub(super) knock: Option<Knock>,
+    /// What the connection becomes when everything before has been sent.
+    pub(super) upgrade: Option<Upgrade>,
+    /// Its place among its account's connections.
+    pub(super) seat: Option<Seat>,
+    /// Its share of the memory that compression takes.
+    pub(super) compressed: Option<OwnedSemaphorePermit>,
+    pub(super) pace: Pace,
     /// What was done since others on this thread had a turn, as octets.
-    turn: usize,
+    pub(super) turn: usize,
 }
 
-struct Parked {
-    transfer: Transfer,
-    article: Bytes,
-    since: Instant,
+pub(super) struct Parked {
+    pub(super) transfer: Transfer,
+    pub(super) article: Bytes,
+    pub(super) since: Instant,
 }
 
-/// Serves one connection until it ends.
-pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitted) {
+/// Serves one connection until it ends. `entry` is the door it came in by: without one there is no
+/// TLS and no login.
+pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitted, entry: Option<Entry>) {
     let port = Arc::new(Port::default());
-    let session = Server::new(admitted.rights, service.limits.article_bytes_max);
+    let offers = entry.as_ref().map(Entry::offers).unwrap_or_default();
+    let tls = entry.as_ref().is_some_and(|entry| entry.tls);
+    let mut session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
+    let lists = service.lists();
+    session.set_lists(lists.there());
     let mut connection = Connection {
         transport,
         session,
         admitted,
         waiter: port.clone(),
         port,
+        lists,
         input: BytesMut::new(),
         read_size: READ_MIN,
         out: Vec::new(),
@@ -118,12 +123,17 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         closing: false,
         silent: false,
         hungry: true,
+        unflushed: false,
+        entry,
+        knock: None,
+        upgrade: None,
+        seat: None,
+        compressed: None,
+        pace: Pace::default(),
         turn: 0,
         service,
     };
-    connection.session.greet(&connection.service.identity, &mut connection.out);
-    connection.closing = connection.admitted.rights == Rights::default();
-    match connection.run().await {
+    match connection.begin_and_run().await {
         Ok(()) if connection.eof => {}
         Ok(()) => tokio::select! {
             () = connection.transport.finish() => {}
@@ -136,11 +146,20 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
 }
 
 impl Connection {
+    async fn begin_and_run(&mut self) -> io::Result<()> {
+        if self.entry.as_ref().is_some_and(|entry| entry.tls) {
+            self.handshake().await?;
+        }
+        self.closing = !self.session.greet(&self.service.identity, &mut self.out);
+        self.run().await
+    }
+
     async fn run(&mut self) -> io::Result<()> {
         let idle_max = Duration::from_secs(self.service.limits.idle_s);
+        let look_every = idle_max.min(self.service.slow_window());
         let mut active = Instant::now();
-        let idle = sleep_until(active + idle_max);
-        tokio::pin!(idle);
+        let look = sleep_until(active + look_every);
+        tokio::pin!(look);
         let stop = self.service.stop.clone();
         loop {
             if stop.is_cancelled() && !self.closing {
@@ -151,8 +170,15 @@ impl Connection {
             let moved = self.flush()?;
             // Room was made: for the rest of an answer, or for a command that waits.
             again |= moved && (self.stream.is_some() || !self.hungry);
-            if self.closing && self.out.is_empty() && self.stream.is_none() && self.ledger.is_empty() {
-                return Ok(());
+            if self.all_sent() {
+                if self.closing {
+                    return Ok(());
+                }
+                if self.upgrade.is_some() {
+                    self.become_it().await?;
+                    active = Instant::now();
+                    continue;
+                }
             }
             let read = self.wants_input() && self.read().await?;
             if again || read {
@@ -171,24 +197,31 @@ impl Connection {
                 self.read_size = READ_MIN;
             }
             let wants_input = self.wants_input() && !self.starved;
-            let unsent = !self.out.is_empty() || matches!(self.stream, Some(Stream::File { .. }));
+            let sends_file = matches!(self.stream, Some(Stream::File { .. }));
+            let unsent = !self.out.is_empty() || sends_file || self.unflushed;
             let parked = self.parked.is_some() || self.starved;
             let stopping = self.closing;
+            let line_begun = wants_input && !self.input.is_empty();
+            self.pace.owes((unsent || line_begun) && !parked);
             tokio::select! {
                 ready = self.transport.readable(), if wants_input => ready?,
                 ready = self.transport.writable(), if unsent => ready?,
                 () = self.port.notify.notified(), if !self.ledger.is_empty() => {}
                 () = sleep(PARKED_AGAIN), if parked => continue,
                 () = stop.cancelled(), if !stopping => {}
-                () = &mut idle => {
-                    if active.elapsed() >= idle_max {
-                        // A commit that takes this long is our trouble, not the client's silence.
-                        if self.ledger.is_empty() {
-                            return self.time_out();
-                        }
+                login = Knock::answer(&mut self.knock), if self.knock.is_some() => self.let_in(login),
+                () = &mut look => {
+                    // A commit that takes this long is our trouble, not the client's silence.
+                    if !self.ledger.is_empty() || self.knock.is_some() {
                         active = Instant::now();
                     }
-                    idle.as_mut().reset(active + idle_max);
+                    if active.elapsed() >= idle_max {
+                        return self.time_out();
+                    }
+                    if self.pace.is_too_slow(self.service.limits.slow_bytes_s, self.service.slow_window()) {
+                        return self.too_slow();
+                    }
+                    look.as_mut().reset((active + idle_max).min(Instant::now() + look_every));
                     continue;
                 }
             }
@@ -206,9 +239,16 @@ impl Connection {
         self.stream.is_none()
             && self.asked.is_none()
             && self.parked.is_none()
+            && self.knock.is_none()
+            && self.upgrade.is_none()
             && self.ledger.len() < OUTSTANDING_MAX
             && self.ledger.bytes < OUTSTANDING_BYTES_MAX
             && self.out.len() + self.ledger.text_len() < OUTPUT_BYTES_MAX
+    }
+
+    /// Has the client everything that it is owed?
+    fn all_sent(&self) -> bool {
+        self.out.is_empty() && !self.unflushed && self.stream.is_none() && self.ledger.is_empty()
     }
 
     /// Reads once; false when nothing was there. The end of the stream lets what has been received
@@ -244,6 +284,7 @@ impl Connection {
             }
             Ok(count) => {
                 self.turn += count;
+                self.pace.moved(count);
                 if count >= self.read_size {
                     self.read_size = (self.read_size * 2).min(READ_MAX);
                 }
@@ -285,6 +326,7 @@ impl Connection {
                 Step::Received(transfer, received) => self.received(transfer, received),
                 Step::Ask(Ask::Check(id)) => self.check(&id),
                 Step::Ask(Ask::Ihave(id)) => self.ihave(id),
+                Step::StartTls => self.upgrade = Some(Upgrade::Tls),
                 Step::Ask(ask) if self.ledger.is_empty() => self.read_answer(ask),
                 Step::Ask(ask) => self.asked = Some(ask),
             }
@@ -293,261 +335,6 @@ impl Connection {
         self.turn += commands * (TURN_OCTETS / TURN_COMMANDS);
         Counters::add(&self.service.counters.commands, commands as u64);
         filled || commands > 0
-    }
-
-    fn check(&mut self, id: &MessageId) {
-        let Some(origin) = &self.admitted.relay else { return };
-        let offer = self.service.intake.offer(origin, id);
-        let out = self.ledger.tail(&mut self.out);
-        match &offer {
-            Offer::Wanted(_) => reply::check(id, Ok(()), out),
-            Offer::Refused(reason) => reply::check(id, Err(Ok(reason)), out),
-            Offer::Deferred(cause) => reply::check(id, Err(Err(cause)), out),
-        }
-    }
-
-    fn ihave(&mut self, id: MessageId) {
-        let Some(origin) = &self.admitted.relay else { return };
-        let offer = self.service.intake.offer(origin, &id);
-        let out = self.ledger.tail(&mut self.out);
-        match offer {
-            Offer::Wanted(held) => {
-                self.held = Some(held);
-                self.session.answer_ihave_wanted(id, out);
-            }
-            Offer::Refused(reason) => reply::ihave_unwanted(Ok(&reason), out),
-            Offer::Deferred(cause) => reply::ihave_unwanted(Err(&cause), out),
-        }
-    }
-
-    fn received(&mut self, transfer: Transfer, received: Received) {
-        self.give_back_receiving();
-        match received {
-            Received::Article(article) => {
-                self.submit(Parked { transfer, article, since: Instant::now() });
-            }
-            Received::TooLarge(bytes) => {
-                let reason = Reason::TooLarge { bytes, max: self.service.limits.article_bytes_max };
-                self.unread(&transfer, &reason);
-            }
-            Received::BadMessageId => {
-                let reason = Reason::BadField { field: "Message-ID", why: "not a message-id" };
-                self.unread(&transfer, &reason);
-            }
-        }
-    }
-
-    /// Hands an article to the intake, or parks it.
-    fn submit(&mut self, article: Parked) {
-        let Parked { transfer, article, since } = article;
-        let len = article.len();
-        let permits = self.service.permits(len);
-        let Ok(permit) = self.service.budget.try_acquire_many(permits) else {
-            self.parked = Some(Parked { transfer, article, since });
-            return;
-        };
-        permit.forget();
-        self.permits += permits;
-        let tag = self.ledger.next_tag();
-        let intake = &self.service.intake;
-        let received = match (transfer.via, &transfer.id, &self.admitted.relay) {
-            (Via::Post, _, _) => intake.inject(&self.admitted.poster, article.clone(), &self.waiter, tag),
-            (_, Some(id), Some(origin)) => {
-                // TAKETHIS brings none: what an IHAVE holds is for its own article.
-                let held = self.held.take_if(|_| transfer.via == Via::Ihave);
-                let relay = || intake.relay(origin, id, article.clone(), held, &self.waiter, tag);
-                // An import may create newsgroups, which waits for the disk.
-                if matches!(origin, Origin::Import { .. }) { blocking(relay) } else { relay() }
-            }
-            // The session lets nobody transfer who may not offer.
-            _ => intake::Received::Rejected(Reason::NotPermitted("offering")),
-        };
-        match received {
-            intake::Received::Queued(id) => {
-                self.ledger.push(Owed { transfer, id, len, outcome: None, after: Vec::new() });
-                return;
-            }
-            intake::Received::Rejected(reason) => self.rejected(&transfer, &reason),
-            intake::Received::Deferred(Cause::Pending)
-                if transfer.via == Via::TakeThis && since.elapsed() < PARKED_MAX =>
-            {
-                // TAKETHIS knows no "later": wait until the other connection has it or has failed.
-                self.parked = Some(Parked { transfer, article, since });
-            }
-            intake::Received::Deferred(cause) => self.deferred(&transfer, &cause),
-        }
-        self.release(len);
-    }
-
-    /// Rejects what the intake has never seen.
-    fn unread(&mut self, transfer: &Transfer, reason: &Reason) {
-        self.held = None;
-        newslog::rejected(
-            clock::now(),
-            &self.admitted.name,
-            transfer.id.as_ref(),
-            reply::rejection(transfer.via),
-            reason,
-        );
-        self.rejected(transfer, reason);
-    }
-
-    fn rejected(&mut self, transfer: &Transfer, reason: &Reason) {
-        Counters::add(&self.service.counters.rejected, 1);
-        reply::transfer(transfer, &Answer::Rejected(reason), self.ledger.tail(&mut self.out));
-    }
-
-    fn deferred(&mut self, transfer: &Transfer, cause: &Cause) {
-        Counters::add(&self.service.counters.deferred, 1);
-        tracing::debug!(conn = self.admitted.name, %cause, "deferred");
-        self.closing |= reply::transfer(transfer, &Answer::Deferred(cause), self.ledger.tail(&mut self.out));
-    }
-
-    fn give_back_receiving(&mut self) {
-        let permits = std::mem::take(&mut self.receiving_permits);
-        self.service.budget.add_permits(permits as usize);
-    }
-
-    fn release(&mut self, octets: usize) {
-        let permits = self.service.permits(octets);
-        self.permits -= permits;
-        self.service.budget.add_permits(permits as usize);
-    }
-
-    /// Gives the replies whose articles are on disk.
-    fn settle(&mut self) {
-        if self.ledger.is_empty() {
-            return;
-        }
-        self.port.drain(&mut self.settled);
-        for (tag, outcome) in self.settled.drain(..) {
-            self.ledger.settle(tag, outcome);
-        }
-        let mut permits = 0;
-        let now = clock::now();
-        let name = &self.admitted.name;
-        while let Some((owed, outcome)) = self.ledger.pop() {
-            permits += self.service.permits(owed.len);
-            if self.silent {
-                continue;
-            }
-            let close = match &outcome {
-                Outcome::Accepted(_) => {
-                    Counters::add(&self.service.counters.accepted, 1);
-                    newslog::accepted(now, name, &owed.id, owed.len, &[]);
-                    reply::transfer(&owed.transfer, &Answer::Kept(&owed.id), &mut self.out)
-                }
-                Outcome::Duplicate => {
-                    Counters::add(&self.service.counters.rejected, 1);
-                    let code = reply::rejection(owed.transfer.via);
-                    newslog::rejected(now, name, Some(&owed.id), code, &Reason::Duplicate);
-                    reply::transfer(&owed.transfer, &Answer::Rejected(&Reason::Duplicate), &mut self.out)
-                }
-                Outcome::Failed(why) => {
-                    Counters::add(&self.service.counters.deferred, 1);
-                    let cause = Cause::Store(why.clone());
-                    reply::transfer(&owed.transfer, &Answer::Deferred(&cause), &mut self.out)
-                }
-            };
-            if close {
-                (self.closing, self.silent) = (true, true);
-                (self.asked, self.parked) = (None, None);
-            } else {
-                self.out.extend_from_slice(&owed.after);
-            }
-        }
-        self.permits -= permits;
-        self.service.budget.add_permits(permits as usize);
-    }
-
-    fn read_answer(&mut self, ask: Ask) {
-        let before = self.out.len();
-        match reading::answer(&self.service, &mut self.session, ask, &mut self.out) {
-            Ok(stream) => self.stream = stream,
-            Err(error) => {
-                self.out.truncate(before);
-                self.fault(&error);
-            }
-        }
-    }
-
-    /// Our own trouble with a read: 403 (RFC 3977 s.3.2.1), and the operator is told.
-    fn fault(&mut self, error: &ReadError) {
-        tracing::error!(conn = self.admitted.name, ?error, "cannot read");
-        reply::line(403, "Internal fault, the operator has been told", &mut self.out);
-    }
-
-    /// Produces one piece more of the answer being given, if there is room. True when it did.
-    fn fill(&mut self) -> bool {
-        let Some(stream) = &mut self.stream else { return false };
-        if matches!(stream, Stream::File { .. }) || self.out.len() >= OUTPUT_BYTES_MAX {
-            return false;
-        }
-        // Looking may take long and find nothing to say.
-        self.turn += TURN_OCTETS / 4;
-        match stream.fill(&self.service.store, &mut self.out) {
-            Ok(false) => {}
-            Ok(true) => self.stream = None,
-            Err(error) => {
-                // In the middle of a block there is no way to say so but to end the connection.
-                tracing::error!(conn = self.admitted.name, ?error, "cannot read");
-                self.stream = None;
-                self.closing = true;
-            }
-        }
-        true
-    }
-
-    /// Writes what the socket takes, and drops it: `out` holds no more than the client has not taken.
-    /// True when something was written.
-    fn flush(&mut self) -> io::Result<bool> {
-        let mut sent = 0;
-        while sent < self.out.len() {
-            match self.transport.try_write(&self.out[sent..]) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.out.drain(..sent);
-                    return Ok(sent > 0);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.out.clear();
-        Ok((sent > 0) | self.send_file()?)
-    }
-
-    fn send_file(&mut self) -> io::Result<bool> {
-        let Some(Stream::File { file, offset, remaining, tail }) = &mut self.stream else {
-            return Ok(false);
-        };
-        let mut budget = FILE_PIECE;
-        let mut moved = false;
-        while *remaining > 0 && budget > 0 {
-            let count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(budget);
-            let sent = if in_memory(file, *offset, count) {
-                self.transport.try_send_file(file, *offset, count)
-            } else {
-                blocking(|| self.transport.try_send_file(file, *offset, count))
-            };
-            match sent {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    *offset += count as u64;
-                    *remaining -= count as u64;
-                    budget = budget.saturating_sub(count);
-                    self.turn += count;
-                    moved = true;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(moved),
-                Err(error) => return Err(error),
-            }
-        }
-        if *remaining == 0 {
-            self.out.extend_from_slice(tail);
-            self.stream = None;
-            moved = true;
-        }
-        Ok(moved)
     }
 
     /// The site stops: no further command; what is owed is given first.
@@ -560,10 +347,20 @@ impl Connection {
         }
     }
 
-    /// RFC 3977 s.3.1: 400 and close; a client that does not read its replies is not waited for.
+    /// RFC 3977 s.3.1: without a word.
     fn time_out(&mut self) -> io::Result<()> {
-        if self.out.is_empty() {
-            let _ = self.transport.try_write(b"400 Idle for too long\r\n");
+        Counters::add(&self.service.counters.idle_cut, 1);
+        tracing::debug!(conn = self.admitted.name, "cut: idle for too long");
+        Err(ErrorKind::TimedOut.into())
+    }
+
+    /// Somebody who drips octets, or takes them so, holds what others need.
+    fn too_slow(&mut self) -> io::Result<()> {
+        Counters::add(&self.service.counters.slow_cut, 1);
+        let octets = self.service.limits.slow_bytes_s;
+        tracing::info!(conn = self.admitted.name, "cut: slower than {octets} octets a second");
+        if self.out.is_empty() && self.stream.is_none() {
+            let _ = self.transport.write(b"400 Too slow\r\n").and_then(|_| self.transport.flush());
         }
         Err(ErrorKind::TimedOut.into())
     }
@@ -580,15 +377,4 @@ impl Connection {
             self.out.clear();
         }
     }
-}
-
-/// Are the first and the last octet of this piece of a file in the page cache? A guess, but a wrong
-/// one costs other tasks of this thread one wait for the disk, no more.
-fn in_memory(file: &std::fs::File, offset: u64, count: usize) -> bool {
-    let last = offset + count.saturating_sub(1) as u64;
-    [offset, last].into_iter().all(|at| {
-        let mut octet = [0u8; 1];
-        let mut slices = [io::IoSliceMut::new(&mut octet)];
-        rustix::io::preadv2(file, &mut slices, at, rustix::io::ReadWriteFlags::NOWAIT).is_ok()
-    })
 }

@@ -1,8 +1,8 @@
 //! Listening: a permit before the accept, a pause after a failing one, and one task a connection.
 
-use super::connection::{Admitted, serve};
+use super::connection::serve;
+use super::door::{Door, Entry};
 use super::{Counters, Service, Transport};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,16 +10,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-/// Serves `listener` until the site stops. `admit` says what an address may do.
-pub async fn listen<F>(
+/// Serves `listener` until the site stops; with `tls` from the first octet.
+pub async fn listen(
     listener: TcpListener,
+    tls: bool,
     service: Arc<Service>,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
-    admit: F,
-) where
-    F: Fn(SocketAddr) -> Admitted,
-{
+    door: Arc<dyn Door>,
+) {
     let mut pause = Duration::from_millis(5);
     loop {
         let accepted = tokio::select! {
@@ -42,23 +41,41 @@ pub async fn listen<F>(
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             Counters::add(&service.counters.connections_refused, 1);
             tracing::debug!(%from, "refused: too many connections");
-            refuse(&stream);
+            refuse(&stream, tls, "400 Too many connections, try again later\r\n");
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let admitted = admit(from);
+        let from = from.ip().to_canonical();
+        let admitted = door.admit(from, None);
+        // Peers have bounds of their own.
+        let seat = if admitted.relay.is_none() {
+            let max = admitted.connections_max(service.limits.connections_per_address_max);
+            let Some(seat) = service.gate.seats.take(&admitted.seat, max) else {
+                Counters::add(&service.counters.addresses_full, 1);
+                tracing::debug!(%from, "refused: {max} connections from this address");
+                refuse(&stream, tls, "400 Too many connections from your address, try again later\r\n");
+                continue;
+            };
+            Some(seat)
+        } else {
+            None
+        };
+        let entry = Entry { door: door.clone(), from, tls };
         let service = service.clone();
         tasks.spawn(async move {
             service.counters.connections.fetch_add(1, Ordering::Relaxed);
             Counters::add(&service.counters.connections_total, 1);
-            serve(Transport::Tcp(stream), service.clone(), admitted).await;
+            serve(Transport::tcp(stream), service.clone(), admitted, Some(entry)).await;
             service.counters.connections.fetch_sub(1, Ordering::Relaxed);
-            drop(slot);
+            drop((slot, seat));
         });
     }
 }
 
 /// RFC 3977 s.3.2.1: 400, temporarily unavailable. One try: a client that does not read has lost.
-fn refuse(stream: &TcpStream) {
-    let _ = stream.try_write(b"400 Too many connections, try again later\r\n");
+fn refuse(stream: &TcpStream, tls: bool, text: &str) {
+    // Behind TLS it could not be read.
+    if !tls {
+        let _ = stream.try_write(text.as_bytes());
+    }
 }

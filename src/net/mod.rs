@@ -6,21 +6,32 @@
 //! something in it, so an idle reader costs a few KiB. Replies leave in the order of the commands,
 //! also while articles wait for their commit.
 
+mod articles;
 mod connection;
+mod deflate;
+mod door;
+mod gate;
 mod listener;
+mod output;
+mod pace;
 mod reading;
 mod settle;
 mod stream;
+mod tls;
 mod transport;
 
-pub use connection::{Admitted, serve};
+pub use connection::serve;
+pub use door::{Admitted, Door, Entry};
 pub use listener::listen;
 pub use transport::Transport;
 
-use crate::config::Limits;
+use crate::config::{Limits, Lists};
 use crate::intake::Intake;
 use crate::store::Store;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -36,8 +47,13 @@ pub struct Service {
     pub limits: Limits,
     /// Cancelled when the site stops: connections finish what they owe and close.
     pub stop: CancellationToken,
+    /// The operator's lists; a connection keeps those of its beginning, so that it answers what it
+    /// announced.
+    lists: RwLock<Arc<Lists>>,
     /// Octets of articles in flight, in KiB.
     pub(crate) budget: Semaphore,
+    /// Who may come in, and how often.
+    pub(crate) gate: gate::Gate,
     /// Figures for the operator.
     pub counters: Counters,
 }
@@ -54,9 +70,49 @@ pub struct Counters {
     pub rejected: AtomicU64,
     pub deferred: AtomicU64,
     pub articles_sent: AtomicU64,
+    pub tls: AtomicU64,
+    pub tls_failed: AtomicU64,
+    pub compressed: AtomicU64,
+    pub compress_refused: AtomicU64,
+    pub logins: AtomicU64,
+    pub logins_failed: AtomicU64,
+    pub logins_slowed: AtomicU64,
+    pub addresses_full: AtomicU64,
+    pub accounts_full: AtomicU64,
+    pub quotas_met: AtomicU64,
+    pub idle_cut: AtomicU64,
+    pub slow_cut: AtomicU64,
 }
 
 impl Counters {
+    /// All of them by name; what counts how often a limit was met ends in what became of it.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        let connections = AtomicU64::new(self.connections.load(Ordering::Relaxed) as u64);
+        let named = [
+            ("connections", &connections),
+            ("connections_total", &self.connections_total),
+            ("connections_refused", &self.connections_refused),
+            ("addresses_full", &self.addresses_full),
+            ("accounts_full", &self.accounts_full),
+            ("commands", &self.commands),
+            ("accepted", &self.accepted),
+            ("rejected", &self.rejected),
+            ("deferred", &self.deferred),
+            ("articles_sent", &self.articles_sent),
+            ("tls", &self.tls),
+            ("tls_failed", &self.tls_failed),
+            ("compressed", &self.compressed),
+            ("compress_refused", &self.compress_refused),
+            ("logins", &self.logins),
+            ("logins_failed", &self.logins_failed),
+            ("logins_slowed", &self.logins_slowed),
+            ("quotas_met", &self.quotas_met),
+            ("idle_cut", &self.idle_cut),
+            ("slow_cut", &self.slow_cut),
+        ];
+        named.into_iter().map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed))).collect()
+    }
+
     pub(crate) fn add(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Ordering::Relaxed);
     }
@@ -72,7 +128,32 @@ impl Service {
         stop: CancellationToken,
     ) -> Self {
         let budget = Semaphore::new((limits.in_flight_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS));
-        Self { store, intake, identity, limits, stop, budget, counters: Counters::default() }
+        Self {
+            store,
+            intake,
+            identity,
+            limits,
+            stop,
+            lists: RwLock::default(),
+            budget,
+            gate: gate::Gate::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// How long somebody may be slow before it counts.
+    pub(crate) fn slow_window(&self) -> Duration {
+        Duration::from_secs(self.limits.slow_s)
+    }
+
+    /// The operator's lists as they are now.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives connections that begin from now on these lists.
+    pub fn set_lists(&self, lists: Lists) {
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
     }
 
     /// The permits that an article of this many octets takes: never more than there are.

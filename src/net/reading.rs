@@ -2,13 +2,17 @@
 
 use super::stream::{Filter, Item, Numbers, Stream, field_value};
 use super::{Service, blocking};
+use crate::access::Scope;
+use crate::article::MessageId;
 use crate::article::date;
 use crate::clock;
-use crate::decimal;
+use crate::config::Lists;
+use crate::session::ask::{ListKind, Rows};
 use crate::session::reply;
-use crate::session::{Ask, Locator, Server, ask::Rows};
+use crate::session::{Ask, Locator, Server};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
-use crate::wire::{Part, Range};
+use crate::wildmat::TextPattern;
+use crate::wire::{ListFile, Part, Range};
 use std::sync::Arc;
 
 /// Octets of an article that are read in one go; what is larger is sent from the file.
@@ -19,14 +23,17 @@ type Session = Server<Arc<Group>>;
 /// Answers a reader's question: a reply in `out`, and the stream that follows it, if any.
 pub(super) fn answer(
     service: &Service,
+    lists: &Lists,
     session: &mut Session,
+    view: &Scope,
     ask: Ask,
     out: &mut Vec<u8>,
 ) -> Result<Option<Stream>, ReadError> {
     let store = &service.store;
+    let find = |name: &str| store.group(name).filter(|group| view.allows(group.name()));
     match ask {
         Ask::Group(name) => {
-            match store.group(&name) {
+            match find(&name) {
                 Some(group) => {
                     let marks = group.marks();
                     let marks = (marks.low, marks.high, marks.count);
@@ -38,7 +45,7 @@ pub(super) fn answer(
         }
         Ask::Listgroup(name, range) => {
             let group = match name {
-                Some(name) => store.group(&name),
+                Some(name) => find(&name),
                 None => session.group().cloned(),
             };
             let Some(group) = group else {
@@ -50,31 +57,55 @@ pub(super) fn answer(
             session.answer_group(group.clone(), &name, (marks.low, marks.high, marks.count), true, out);
             Ok(Some(Stream::Listgroup(numbers(group, range))))
         }
+        Ask::Article(_, ref locator @ Locator::Id(ref id)) if !shows(store, view, id)? => {
+            session.answer_no_article(locator, out);
+            Ok(None)
+        }
+        Ask::Over(ref rows @ Rows::Id(ref id)) | Ask::Hdr { rows: ref rows @ Rows::Id(ref id), .. }
+            if !shows(store, view, id)? =>
+        {
+            reply::no_rows(rows, out);
+            Ok(None)
+        }
         Ask::Article(part, locator) => article(service, session, part, &locator, out),
         Ask::Neighbour { from, up } => {
             neighbour(store, session, from, up, out)?;
             Ok(None)
         }
         Ask::Over(rows) => over(store, session, &rows, out),
-        Ask::Hdr { field, rows, old } => hdr(store, session, &field, &rows, old, out),
+        Ask::Hdr { field, rows, old, pattern } => hdr(store, session, &field, &rows, old, pattern, out),
         Ask::List(kind, wildmat) => {
             reply::line(215, "List of newsgroups follows", out);
             Ok(Some(Stream::List {
                 groups: store.groups(),
                 at: 0,
                 kind,
-                filter: Filter { wildmat, since: None },
+                filter: Filter { wildmat, since: None, view: view.clone() },
             }))
+        }
+        Ask::Xgtitle(wildmat) => {
+            reply::line(282, "List of newsgroups follows", out);
+            let groups = match (&wildmat, session.group()) {
+                (None, Some(group)) => Arc::new(vec![group.clone()]),
+                _ => store.groups(),
+            };
+            let filter = Filter { wildmat, since: None, view: view.clone() };
+            Ok(Some(Stream::List { groups, at: 0, kind: ListKind::Newsgroups, filter }))
+        }
+        Ask::ListFile(list, wildmat) => {
+            let lines = lists.lines(list).unwrap_or_default().iter().map(String::as_str);
+            // RFC 6048 s.2.6.2: only newsgroups that are here.
+            let shown = |name: &&str| {
+                list != ListFile::Subscriptions
+                    || (find(name).is_some() && wildmat.as_ref().is_none_or(|w| w.matches(name)))
+            };
+            reply::list_file(list, lines.filter(shown), out);
+            Ok(None)
         }
         Ask::Newgroups(since) => {
             reply::line(231, "New newsgroups follow", out);
-            let filter = Filter { wildmat: None, since: Some(since) };
-            Ok(Some(Stream::List {
-                groups: store.groups(),
-                at: 0,
-                kind: crate::session::ask::ListKind::Active,
-                filter,
-            }))
+            let filter = Filter { wildmat: None, since: Some(since), view: view.clone() };
+            Ok(Some(Stream::List { groups: store.groups(), at: 0, kind: ListKind::Active, filter }))
         }
         Ask::Newnews(wildmat, since) => {
             reply::line(230, "New articles follow", out);
@@ -85,8 +116,8 @@ pub(super) fn answer(
             reply::line(111, &date::digits(clock::now()), out);
             Ok(None)
         }
-        // The connection answers offers itself: they are the intake's.
-        Ask::Check(_) | Ask::Ihave(_) => Ok(None),
+        // The connection answers offers itself, which are the intake's, and what changes the connection.
+        Ask::Check(_) | Ask::Ihave(_) | Ask::Login(_) | Ask::Compress => Ok(None),
     }
 }
 
@@ -101,6 +132,20 @@ fn read<T>(mut work: impl FnMut(Wait) -> Result<T, ReadError>) -> Result<T, Read
         Err(ReadError::WouldBlock) => blocking(|| work(Wait::Disk)),
         result => result,
     }
+}
+
+/// May the article with this Message-ID be seen: does it stand in a newsgroup that may be read?
+fn shows(store: &Store, view: &Scope, id: &MessageId) -> Result<bool, ReadError> {
+    if *view == Scope::All {
+        return Ok(true);
+    }
+    let Some(row) = read(|wait| store.row(id, wait))? else { return Ok(false) };
+    let mut xref = Vec::new();
+    Item::from_row(Item::XREF, &row, &mut xref);
+    // RFC 5536 s.3.2.14: the server's name, then newsgroup:number for each.
+    let xref = String::from_utf8_lossy(&xref);
+    let newsgroups = xref.split_ascii_whitespace().skip(1);
+    Ok(view.allows_any(newsgroups.filter_map(|place| place.rsplit_once(':')).map(|(name, _)| name)))
 }
 
 fn locate(store: &Store, session: &Session, locator: &Locator) -> Result<Option<Location>, ReadError> {
@@ -229,6 +274,7 @@ fn hdr(
     field: &str,
     rows: &Rows,
     old: bool,
+    pattern: Option<TextPattern>,
     out: &mut Vec<u8>,
 ) -> Result<Option<Stream>, ReadError> {
     let code = if old { 221 } else { 225 };
@@ -237,9 +283,18 @@ fn hdr(
         return Ok(None);
     };
     let Rows::Id(id) = rows else {
-        return begin(store, session, rows, out, code, "Headers follow", |numbers| {
-            Stream::Hdr(numbers, item)
-        });
+        let patterned = pattern.is_some();
+        let start = out.len();
+        let stream = begin(store, session, rows, out, code, "Headers follow", |numbers| {
+            Stream::Hdr(numbers, item, pattern)
+        })?;
+        if stream.is_none() && patterned {
+            // RFC 2980 s.2.9: an empty list is no error.
+            out.truncate(start);
+            reply::line(code, "Headers follow", out);
+            out.extend_from_slice(b".\r\n");
+        }
+        return Ok(stream);
     };
     let mut value = Vec::new();
     let found = match &item {
@@ -263,10 +318,8 @@ fn hdr(
         return Ok(None);
     }
     reply::line(code, "Headers follow", out);
-    decimal::push(0, out);
-    out.push(b' ');
-    out.extend_from_slice(&value);
-    out.extend_from_slice(b"\r\n.\r\n");
+    Item::line(0, &value, pattern.as_ref(), out);
+    out.extend_from_slice(b".\r\n");
     Ok(None)
 }
 

@@ -1,69 +1,182 @@
-//! The byte streams a connection can run over.
+//! The byte streams a connection can run over: a socket, and the layers on it. Below is TLS, above
+//! it compression (RFC 8054 s.2.2.2); without either, files leave by `sendfile`.
 
+use super::deflate::Deflate;
+use super::tls::Tls;
 use bytes::BytesMut;
 use rustix::net::{Shutdown, shutdown};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::fd::AsFd;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Octets dropped at a time.
 const DROPPED: usize = 16 * 1024;
+/// Octets taken from the socket at a time, and given to a layer at a time.
+const WIRE: usize = 64 * 1024;
 
 /// A connected stream. Reading and writing never wait; `readable` and
 /// `writable` do, so that no buffer is held while nothing happens.
-#[derive(Debug)]
-pub enum Transport {
-    /// A reader or a peer.
+pub struct Transport {
+    socket: Socket,
+    layers: Option<Box<Layers>>,
+}
+
+enum Socket {
     Tcp(TcpStream),
-    /// The operator's import, over the control socket.
     Unix(UnixStream),
 }
 
+/// What is between the socket and the session, in either direction.
+#[derive(Default)]
+struct Layers {
+    tls: Option<Box<Tls>>,
+    deflate: Option<Deflate>,
+    /// From the socket, for TLS.
+    wire: BytesMut,
+    /// From the client, to be unpacked.
+    packed: BytesMut,
+    /// Packed, for the socket or TLS.
+    unsent: Vec<u8>,
+}
+
 impl Transport {
+    /// A reader or a peer.
+    pub fn tcp(stream: TcpStream) -> Self {
+        Self { socket: Socket::Tcp(stream), layers: None }
+    }
+
+    /// The operator's import, over the control socket.
+    pub fn unix(stream: UnixStream) -> Self {
+        Self { socket: Socket::Unix(stream), layers: None }
+    }
+
     pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-        }
+        self.socket.readable().await
     }
 
     pub(super) async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.writable().await,
-            Self::Unix(stream) => stream.writable().await,
+        self.socket.writable().await
+    }
+
+    /// Does the handshake of a server; everything behind it is TLS.
+    pub(super) async fn start_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let layers = self.layers.get_or_insert_default();
+        layers.tls = Some(Tls::new(config)?);
+        loop {
+            let handshaking = layers.tls.as_ref().is_some_and(|tls| tls.is_handshaking());
+            match layers.send(&mut self.socket) {
+                Ok(()) if !handshaking => return Ok(()),
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.socket.writable().await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            self.socket.readable().await?;
+            match self.socket.read_now(&mut layers.wire, 4096).await {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            if let Err(error) = layers.decrypt() {
+                // The alert says why.
+                let _ = layers.send(&mut self.socket);
+                return Err(error);
+            }
         }
     }
 
-    /// Reads into the spare capacity of `input`; `Ok(0)` is the end.
-    ///
-    /// Not `try_read`: only this way a read that found less than there was room for tells the runtime
-    /// that the socket is empty, and the next one needs no system call to find that out.
+    /// Packs and unpacks everything from now on. `input` has what the client sent behind its command.
+    pub(super) fn start_deflate(&mut self, input: &mut BytesMut) {
+        let layers = self.layers.get_or_insert_default();
+        layers.deflate = Some(Deflate::new());
+        layers.packed = input.split();
+    }
+
+    pub(super) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.layers.as_ref()?.tls.as_ref()?.client_certificate()
+    }
+
+    /// Reads to the end of `input`, into its spare capacity where no layer is in between; `Ok(0)` is the
+    /// end.
     pub(super) async fn read_now(&mut self, input: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => read_now(stream, input).await,
-            Self::Unix(stream) => read_now(stream, input).await,
+        let Some(layers) = &mut self.layers else { return self.socket.read_now(input, 0).await };
+        loop {
+            let count = layers.unwrap(input)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            if layers.tls.as_ref().is_some_and(|tls| tls.ended()) {
+                return Ok(0);
+            }
+            let to = if layers.tls.is_some() { &mut layers.wire } else { &mut layers.packed };
+            match self.socket.read_now(to, WIRE).await {
+                Ok(0) => return Ok(0),
+                Ok(_) => {}
+                Err(error) => {
+                    if error.kind() == ErrorKind::WouldBlock {
+                        layers.give_back();
+                    }
+                    return Err(error);
+                }
+            }
         }
     }
 
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
+    /// Takes some of `bytes`: how many. They are sent at the latest by [`flush`](Self::flush).
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(layers) = &mut self.layers else { return self.socket.write(bytes) };
+        // One piece at a time is held here: what the client does not take stays with the session.
+        layers.send(&mut self.socket)?;
+        let piece = bytes.get(..WIRE).unwrap_or(bytes);
+        layers.wrap(piece)?;
+        match layers.send(&mut self.socket) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+            _ => Ok(piece.len()),
         }
+    }
+
+    /// Sends what the layers hold; would-block while there is something left.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let Some(layers) = &mut self.layers else { return Ok(()) };
+        layers.send(&mut self.socket)?;
+        if let Some(deflate) = &mut layers.deflate {
+            deflate.flush(&mut layers.unsent)?;
+            layers.encrypt()?;
+            layers.send(&mut self.socket)?;
+            layers.unsent = Vec::new();
+        }
+        Ok(())
     }
 
     /// Says that nothing more will be sent, and drops what still arrives until the client ends, too. A
     /// socket closed with octets unread resets the connection, and the client might never see the last
     /// replies.
     pub(super) async fn finish(&mut self) {
-        let ended = match &*self {
-            Self::Tcp(stream) => shutdown(stream, Shutdown::Write),
-            Self::Unix(stream) => shutdown(stream, Shutdown::Write),
+        if let Some(layers) = &mut self.layers
+            && let Some(tls) = &mut layers.tls
+        {
+            tls.close();
+            while let Err(error) = layers.send(&mut self.socket) {
+                if error.kind() != ErrorKind::WouldBlock || self.socket.writable().await.is_err() {
+                    return;
+                }
+            }
+        }
+        self.layers = None;
+        let ended = match &self.socket {
+            Socket::Tcp(stream) => shutdown(stream, Shutdown::Write),
+            Socket::Unix(stream) => shutdown(stream, Shutdown::Write),
         };
         if ended.is_err() {
             return;
@@ -71,14 +184,18 @@ impl Transport {
         let mut dropped = BytesMut::new();
         while self.readable().await.is_ok() {
             dropped.clear();
-            dropped.reserve(DROPPED);
-            match self.read_now(&mut dropped).await {
+            match self.socket.read_now(&mut dropped, DROPPED).await {
                 Ok(0) => return,
                 Ok(_) => tokio::task::yield_now().await,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
         }
+    }
+
+    /// Can files be sent without being read?
+    pub(super) fn sends_files(&self) -> bool {
+        self.layers.is_none()
     }
 
     /// Sends up to `count` octets of `file` from `offset` without copying them through this process.
@@ -86,10 +203,135 @@ impl Transport {
         let mut send = |socket: rustix::fd::BorrowedFd<'_>| {
             rustix::fs::sendfile(socket, file, Some(&mut offset), count).map_err(io::Error::from)
         };
-        match self {
-            Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
-            Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+            Socket::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
         }
+    }
+}
+
+impl Layers {
+    /// Moves what has arrived to the end of `input`, decrypted and unpacked: how many octets.
+    fn unwrap(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+        let before = input.len();
+        match (&mut self.tls, &mut self.deflate) {
+            (Some(tls), None) => {
+                // What came in clear text behind a COMPRESS that was refused, or with the handshake.
+                input.extend_from_slice(&self.packed.split());
+                tls.receive(&mut self.wire, input)?;
+                Ok(input.len() - before)
+            }
+            (tls, Some(deflate)) => {
+                if let Some(tls) = tls {
+                    tls.receive(&mut self.wire, &mut self.packed)?;
+                }
+                deflate.unpack(&mut self.packed, input, WIRE)
+            }
+            (None, None) => Ok(0),
+        }
+    }
+
+    /// TLS alone, while the handshake goes on; the client's first command may come with its end.
+    fn decrypt(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.receive(&mut self.wire, &mut self.packed),
+            None => Ok(()),
+        }
+    }
+
+    fn wrap(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match (&mut self.deflate, &mut self.tls) {
+            (Some(deflate), _) => deflate.pack(bytes, &mut self.unsent)?,
+            (None, Some(tls)) => return tls.write(bytes),
+            (None, None) => {}
+        }
+        self.encrypt()
+    }
+
+    /// What is packed goes to TLS, if there is TLS.
+    fn encrypt(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            tls.write(&self.unsent)?;
+            self.unsent.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends what is ready for the socket; would-block while there is something left.
+    fn send(&mut self, socket: &mut Socket) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            return tls.send(socket);
+        }
+        let mut sent = 0;
+        let done = loop {
+            match self.unsent.get(sent..) {
+                None | Some([]) => break Ok(()),
+                Some(rest) => match socket.write(rest) {
+                    Ok(count) => sent += count,
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        self.unsent.drain(..sent);
+        done
+    }
+
+    /// Nothing is going on: hold nothing.
+    fn give_back(&mut self) {
+        for buffer in [&mut self.wire, &mut self.packed] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Reads into the spare capacity of `into`, of which there are at least `room` octets.
+    ///
+    /// Not `try_read`: only this way a read that found less than there was room for tells the runtime
+    /// that the socket is empty, and the next one needs no system call to find that out.
+    async fn read_now(&mut self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
+        into.reserve(room);
+        match self {
+            Self::Tcp(stream) => read_now(stream, into).await,
+            Self::Unix(stream) => read_now(stream, into).await,
+        }
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+}
+
+/// Writing that would block says so.
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write_vectored(pieces),
+            Self::Unix(stream) => stream.try_write_vectored(pieces),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -97,7 +339,7 @@ impl Transport {
 async fn read_now(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> io::Result<usize> {
     let mut read = pin!(stream.read_buf(input));
     poll_fn(|context| match read.as_mut().poll(context) {
-        Poll::Pending => Poll::Ready(Err(io::ErrorKind::WouldBlock.into())),
+        Poll::Pending => Poll::Ready(Err(ErrorKind::WouldBlock.into())),
         done => done,
     })
     .await

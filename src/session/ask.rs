@@ -1,9 +1,10 @@
 //! What a server's machine says to its shell, and what it is asked to look up.
 
+use super::login::Credentials;
 use crate::article::MessageId;
 use crate::clock::Timestamp;
-use crate::wildmat::Wildmat;
-use crate::wire::{Part, Range};
+use crate::wildmat::{TextPattern, Wildmat};
+use crate::wire::{ListFile, Part, Range};
 use bytes::Bytes;
 
 /// What this connection may do, from who it is.
@@ -84,23 +85,34 @@ pub enum Ask {
     },
     /// OVER by Message-ID or number range of the selected newsgroup.
     Over(Rows),
-    /// HDR and XHDR.
+    /// HDR, XHDR and XPAT.
     Hdr {
         /// The field or metadata item.
         field: String,
         /// Of which articles.
         rows: Rows,
-        /// XHDR is answered 221, HDR 225.
+        /// XHDR and XPAT are answered 221, HDR 225.
         old: bool,
+        /// XPAT: only those whose value matches; an empty answer is no error then.
+        pattern: Option<TextPattern>,
     },
     /// LIST of newsgroups.
     List(ListKind, Option<Wildmat>),
+    /// XGTITLE: LIST NEWSGROUPS answered 282; of the selected newsgroup when there is no wildmat.
+    Xgtitle(Option<Wildmat>),
+    /// LIST of the operator's: [`super::reply::list_file`]. Only of those that
+    /// [`Server::set_lists`](super::Server::set_lists) named.
+    ListFile(ListFile, Option<Wildmat>),
     /// NEWGROUPS.
     Newgroups(Timestamp),
     /// NEWNEWS.
     Newnews(Wildmat, Timestamp),
     /// DATE.
     Date,
+    /// AUTHINFO: [`Server::answer_login`](super::Server::answer_login).
+    Login(Credentials),
+    /// COMPRESS DEFLATE: [`Server::answer_compress`](super::Server::answer_compress).
+    Compress,
 }
 
 /// Which articles OVER and HDR are about.
@@ -138,6 +150,9 @@ pub enum Step {
     Ask(Ask),
     /// An article has arrived; the reply to it is owed ([`reply::transfer`]).
     Received(Transfer, Received),
+    /// 382 was written: send it, throw away whatever else has been received (RFC 4642 s.2.2.2), do the
+    /// TLS handshake, then [`Server::secured`](super::Server::secured).
+    StartTls,
     /// The last reply was written: close when it has been sent.
     Close,
 }

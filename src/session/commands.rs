@@ -4,7 +4,7 @@ use super::ask::{Ask, ListKind, Locator, Rows, Step, Transfer, Via};
 use super::reply;
 use super::server::{Server, State};
 use crate::article::MessageId;
-use crate::wildmat::Wildmat;
+use crate::wildmat::{TextPattern, Wildmat};
 use crate::wire::command::RangeSpec;
 use crate::wire::{ArticleSpec, Command, ListCommand, Range};
 
@@ -34,7 +34,7 @@ impl<G> Server<G> {
             },
             Command::Post => {
                 if !self.rights.post {
-                    return reply::line(440, "Posting not permitted", out);
+                    return self.denied(self.channel.offers.login_posts, 440, "Posting not permitted", out);
                 }
                 self.receive(Transfer { via: Via::Post, id: None });
                 reply::line(340, "Send article to be posted", out)
@@ -45,7 +45,7 @@ impl<G> Server<G> {
                 Step::Close
             }
             Command::Capabilities => {
-                reply::capabilities(self.rights, out);
+                reply::capabilities(self.rights, &self.channel, self.lists, out);
                 Step::Replied
             }
             Command::Help => {
@@ -55,12 +55,24 @@ impl<G> Server<G> {
             Command::Date => Step::Ask(Ask::Date),
             Command::ModeStream if self.rights.offer => reply::line(203, "Streaming permitted", out),
             Command::ModeStream => reply::line(502, "Streaming not permitted", out),
-            Command::ModeReader if self.rights.post => reply::line(200, "Posting allowed", out),
-            Command::ModeReader if self.rights.read => reply::line(201, "Posting prohibited", out),
-            Command::ModeReader => reply::line(502, "Reading not permitted", out),
-            command if !self.rights.read => {
-                let _ = command;
-                reply::line(502, "Reading not permitted", out)
+            Command::Authinfo(authinfo) => self.authinfo(authinfo, out),
+            Command::StartTls => self.start_tls(out),
+            Command::Compress(algorithm) => self.compress(algorithm, out),
+            // RFC 4643 s.2.2 keeps 480 for commands that need the login.
+            Command::ModeReader if self.rights.post || self.channel.may_post_by_login() => {
+                reply::line(200, "Posting allowed", out)
+            }
+            Command::ModeReader if self.rights.read || self.channel.may_log_in() => {
+                reply::line(201, "Posting prohibited", out)
+            }
+            Command::ModeReader => {
+                // RFC 3977 s.5.3.2: without READER 502 and close.
+                self.state = State::Closed;
+                reply::line(502, "Reading not permitted", out);
+                Step::Close
+            }
+            _ if !self.rights.read => {
+                self.denied(self.channel.offers.login_reads, 502, "Reading not permitted", out)
             }
             command => self.reading(command, out),
         }
@@ -86,8 +98,21 @@ impl<G> Server<G> {
                 Ok(rows) => Step::Ask(Ask::Over(rows)),
                 Err(step) => step,
             },
-            Command::Hdr { field, spec } => self.hdr(field, spec, false, out),
-            Command::Xhdr { field, spec } => self.hdr(field, spec, true, out),
+            Command::Hdr { field, spec } => self.hdr(field, spec, false, None, out),
+            Command::Xhdr { field, spec } => self.hdr(field, spec, true, None, out),
+            Command::Xpat { field, spec, pattern } => {
+                // RFC 2980 s.2.9: several arguments are one pattern, joined by single spaces.
+                let pattern: Vec<&str> = pattern.split_ascii_whitespace().collect();
+                match TextPattern::parse(&pattern.join(" ")) {
+                    Ok(pattern) => self.hdr(field, spec, true, Some(pattern), out),
+                    Err(why) => reply::bad_wildmat(&why, out),
+                }
+            }
+            Command::Xgtitle(None) if self.group.is_none() => reply::no_group(out),
+            Command::Xgtitle(wildmat) => match wildmat.map(Wildmat::parse).transpose() {
+                Ok(wildmat) => Step::Ask(Ask::Xgtitle(wildmat)),
+                Err(why) => reply::bad_wildmat(&why, out),
+            },
             Command::List(list) => self.list(list, out),
             Command::Newgroups { since } => Step::Ask(Ask::Newgroups(since)),
             Command::Newnews { wildmat, since } => match Wildmat::parse(wildmat) {
@@ -113,6 +138,16 @@ impl<G> Server<G> {
                 reply::headers(out);
                 return Step::Replied;
             }
+            // RFC 3977 s.7.6.1: 503 for what is not maintained here.
+            ListCommand::File(list, _) if !self.lists.has(list) => {
+                return reply::line(503, "No such list here", out);
+            }
+            ListCommand::File(list, wildmat) => {
+                return match wildmat.map(Wildmat::parse).transpose() {
+                    Ok(wildmat) => Step::Ask(Ask::ListFile(list, wildmat)),
+                    Err(why) => reply::bad_wildmat(&why, out),
+                };
+            }
             // RFC 3977 s.7.6.1: 501 for a keyword that is not recognised.
             ListCommand::Unknown(_) => return reply::line(501, "Unknown LIST keyword", out),
         };
@@ -122,9 +157,16 @@ impl<G> Server<G> {
         }
     }
 
-    fn hdr(&mut self, field: &str, spec: RangeSpec<'_>, old: bool, out: &mut Vec<u8>) -> Step {
+    fn hdr(
+        &mut self,
+        field: &str,
+        spec: RangeSpec<'_>,
+        old: bool,
+        pattern: Option<TextPattern>,
+        out: &mut Vec<u8>,
+    ) -> Step {
         match self.rows(spec, out) {
-            Ok(rows) => Step::Ask(Ask::Hdr { field: field.to_owned(), rows, old }),
+            Ok(rows) => Step::Ask(Ask::Hdr { field: field.to_owned(), rows, old, pattern }),
             Err(step) => step,
         }
     }

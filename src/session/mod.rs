@@ -3,9 +3,11 @@
 
 pub mod ask;
 mod commands;
+pub mod login;
 pub mod reply;
 pub mod sender;
 pub mod server;
 
 pub use ask::{Ask, Locator, Received, Rights, Step, Transfer, Via};
+pub use login::{Credentials, Login, Offers};
 pub use server::Server;

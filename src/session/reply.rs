@@ -1,20 +1,23 @@
 //! Response lines (RFC 3977 s.3.2, appendix C; RFC 4644 s.4) as a server writes them.
 
 use super::ask::{Rights, Rows, Step, Transfer, Via};
+use super::login::Channel;
 use crate::agent::{Cause, Reason};
 use crate::article::{MessageId, overview};
 use crate::decimal;
 use crate::wildmat::WildmatError;
-use crate::wire::Part;
+use crate::wire::{ListFile, ListFiles, Part};
 
 /// What the operator sees in CAPABILITIES.
 const IMPLEMENTATION: &str = concat!("feedd ", env!("CARGO_PKG_VERSION"));
 
 const HELP: &str = "100 Help text follows\r\n\
     ARTICLE [message-id|number]\r\n\
+    AUTHINFO USER name|PASS password|SASL PLAIN [initial-response]\r\n\
     BODY [message-id|number]\r\n\
     CAPABILITIES\r\n\
     CHECK message-id\r\n\
+    COMPRESS DEFLATE\r\n\
     DATE\r\n\
     GROUP newsgroup\r\n\
     HDR field [message-id|range]\r\n\
@@ -23,7 +26,9 @@ const HELP: &str = "100 Help text follows\r\n\
     IHAVE message-id\r\n\
     LAST\r\n\
     LIST [ACTIVE|ACTIVE.TIMES|COUNTS|NEWSGROUPS [wildmat]]\r\n\
-    LIST [HEADERS|OVERVIEW.FMT]\r\n\
+    LIST HEADERS [MSGID|RANGE]\r\n\
+    LIST [DISTRIB.PATS|DISTRIBUTIONS|MODERATORS|MOTD|OVERVIEW.FMT]\r\n\
+    LIST SUBSCRIPTIONS [wildmat]\r\n\
     LISTGROUP [newsgroup [range]]\r\n\
     MODE READER\r\n\
     MODE STREAM\r\n\
@@ -33,10 +38,13 @@ const HELP: &str = "100 Help text follows\r\n\
     OVER [message-id|range]\r\n\
     POST\r\n\
     QUIT\r\n\
+    STARTTLS\r\n\
     STAT [message-id|number]\r\n\
     TAKETHIS message-id\r\n\
+    XGTITLE [wildmat]\r\n\
     XHDR field [message-id|range]\r\n\
     XOVER [range]\r\n\
+    XPAT field message-id|range pattern\r\n\
     .\r\n";
 
 /// Writes `code text` and says so.
@@ -75,9 +83,13 @@ pub fn no_current(out: &mut Vec<u8>) -> Step {
 }
 
 /// The greeting: 200, 201, or 502 for somebody who may do nothing (RFC 3977 s.5.1.1).
-pub fn greeting(rights: Rights, identity: &str, out: &mut Vec<u8>) {
+///
+/// Whoever may post after a login is told 200 before it: there are clients that never try to post after a 201.
+pub(super) fn greeting(rights: Rights, channel: &Channel, identity: &str, out: &mut Vec<u8>) {
     let (code, text) = match rights {
         Rights { post: true, .. } => (200, "ready, posting allowed"),
+        _ if channel.may_post_by_login() => (200, "ready, log in to post"),
+        _ if channel.may_log_in() => (201, "ready, posting prohibited"),
         Rights { read: false, offer: false, .. } => (502, "access denied: no rule admits your address"),
         _ => (201, "ready, posting prohibited"),
     };
@@ -87,21 +99,44 @@ pub fn greeting(rights: Rights, identity: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// CAPABILITIES (RFC 3977 s.5.2; STREAMING of RFC 4644 s.2.2): only what would not be refused.
-pub fn capabilities(rights: Rights, out: &mut Vec<u8>) {
+/// CAPABILITIES (RFC 3977 s.5.2; STREAMING of RFC 4644 s.2.2, STARTTLS of RFC 4642 s.2.1, AUTHINFO and
+/// SASL of RFC 4643 s.2.1, COMPRESS of RFC 8054 s.2.1): only what would not be refused. `lists` are the
+/// operator's lists that are there.
+pub(super) fn capabilities(rights: Rights, channel: &Channel, lists: ListFiles, out: &mut Vec<u8>) {
     out.extend_from_slice(b"101 Capability list:\r\nVERSION 2\r\nIMPLEMENTATION ");
     out.extend_from_slice(IMPLEMENTATION.as_bytes());
     out.extend_from_slice(b"\r\n");
     if rights.read {
         out.extend_from_slice(
-            b"READER\r\nHDR\r\nLIST ACTIVE ACTIVE.TIMES COUNTS HEADERS NEWSGROUPS OVERVIEW.FMT\r\nNEWNEWS\r\nOVER MSGID\r\n",
+            b"READER\r\nHDR\r\nLIST ACTIVE ACTIVE.TIMES COUNTS HEADERS NEWSGROUPS OVERVIEW.FMT",
         );
+        for list in ListFile::ALL.into_iter().filter(|list| lists.has(*list)) {
+            out.push(b' ');
+            out.extend_from_slice(list.keyword().as_bytes());
+        }
+        out.extend_from_slice(b"\r\nNEWNEWS\r\nOVER MSGID\r\n");
     }
     if rights.post {
         out.extend_from_slice(b"POST\r\n");
     }
     if rights.offer {
         out.extend_from_slice(b"IHAVE\r\nSTREAMING\r\n");
+    }
+    if channel.may_start_tls() {
+        out.extend_from_slice(b"STARTTLS\r\n");
+    }
+    if channel.takes_passwords() {
+        out.extend_from_slice(b"AUTHINFO USER SASL\r\n");
+    } else if channel.may_log_in() {
+        out.extend_from_slice(b"AUTHINFO\r\n");
+    }
+    // RFC 4643 s.2.2: the mechanisms stay in the list after the login, so that a client can see whether
+    // somebody in between took some away before.
+    if channel.takes_passwords() || channel.logged_in {
+        out.extend_from_slice(b"SASL PLAIN\r\n");
+    }
+    if channel.may_compress() {
+        out.extend_from_slice(b"COMPRESS DEFLATE\r\n");
     }
     out.extend_from_slice(b".\r\n");
 }
@@ -124,6 +159,26 @@ pub(super) fn overview_format(out: &mut Vec<u8>) {
 /// LIST HEADERS (RFC 3977 s.8.6): any header field, and these metadata items.
 pub(super) fn headers(out: &mut Vec<u8>) {
     out.extend_from_slice(b"215 Fields and metadata items\r\n:\r\n:bytes\r\n:lines\r\n.\r\n");
+}
+
+/// 215 for one of the operator's lists, and its lines.
+pub fn list_file<'a>(list: ListFile, lines: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+    let text = match list {
+        ListFile::DistribPats => "Distribution patterns follow",
+        ListFile::Distributions => "Distributions follow",
+        ListFile::Moderators => "Submission templates follow",
+        ListFile::Motd => "Message of the day follows",
+        ListFile::Subscriptions => "Recommended newsgroups follow",
+    };
+    line(215, text, out);
+    for line in lines {
+        if line.starts_with('.') {
+            out.push(b'.');
+        }
+        out.extend_from_slice(line.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b".\r\n");
 }
 
 /// 211 for GROUP and LISTGROUP; `marks` are low, high, count (RFC 3977 s.6.1.1).

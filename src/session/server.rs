@@ -10,10 +10,11 @@
 //! it knows only the shell's token `G`, and the current article number.
 
 use super::ask::{Locator, Received, Rights, Step, Transfer, Via};
+use super::login::Channel;
 use super::reply;
 use crate::article::MessageId;
-use crate::limits::COMMAND_LINE_MAX;
-use crate::wire::{Command, CommandError, Part, TERMINATOR, find_block_end};
+use crate::limits::{AUTHINFO_LINE_MAX, COMMAND_LINE_MAX};
+use crate::wire::{Command, CommandError, ListFiles, Part, TERMINATOR, find_block_end};
 use bytes::{Buf, BytesMut};
 
 /// Consecutive commands we do not know before the connection is closed: it speaks something else.
@@ -37,6 +38,10 @@ pub(super) enum State {
         before: usize,
         bad_id: bool,
     },
+    /// The next line answers a SASL challenge.
+    Sasl,
+    /// 382 was said: the next octets are TLS.
+    Handshake,
     Closed,
 }
 
@@ -48,13 +53,29 @@ pub struct Server<G> {
     article_bytes_max: usize,
     pub(super) group: Option<G>,
     pub(super) current: Option<u64>,
+    pub(super) lists: ListFiles,
     unknown: u32,
+    pub(super) channel: Channel,
 }
 
 impl<G> Server<G> {
     /// A connection with these rights; `article_bytes_max` is the largest article it may send.
     pub fn new(rights: Rights, article_bytes_max: usize) -> Self {
-        Self { state: State::Command, rights, article_bytes_max, group: None, current: None, unknown: 0 }
+        Self {
+            state: State::Command,
+            rights,
+            article_bytes_max,
+            group: None,
+            current: None,
+            lists: ListFiles::default(),
+            unknown: 0,
+            channel: Channel::default(),
+        }
+    }
+
+    /// Names the operator's lists that are there to be asked for; none at first.
+    pub fn set_lists(&mut self, lists: ListFiles) {
+        self.lists = lists;
     }
 
     /// What it may do.
@@ -67,6 +88,12 @@ impl<G> Server<G> {
         self.group.as_ref()
     }
 
+    /// The selected newsgroup is none of the client's any more.
+    pub fn leave_group(&mut self) {
+        self.group = None;
+        self.current = None;
+    }
+
     /// Is an article being received, and how many octets of it have arrived?
     pub fn receiving(&self) -> Option<usize> {
         match self.state {
@@ -76,15 +103,22 @@ impl<G> Server<G> {
     }
 
     /// The greeting (RFC 3977 s.5.1).
-    pub fn greet(&self, identity: &str, out: &mut Vec<u8>) {
-        reply::greeting(self.rights, identity, out);
+    /// False for somebody who may do nothing: the connection ends behind it.
+    pub fn greet(&self, identity: &str, out: &mut Vec<u8>) -> bool {
+        let login = self.channel.may_log_in();
+        reply::greeting(self.rights, &self.channel, identity, out);
+        login || self.rights != Rights::default()
     }
 
     /// Takes the next step from `input`; consumed octets are removed from it.
     pub fn step(&mut self, input: &mut BytesMut, out: &mut Vec<u8>) -> Step {
         loop {
             match &mut self.state {
-                State::Command => return self.line(input, out),
+                State::Command | State::Sasl => return self.line(input, out),
+                State::Handshake => {
+                    input.clear();
+                    return Step::Read;
+                }
                 State::LongLine { takethis } => match memchr::memchr(b'\n', input) {
                     Some(end) => {
                         let takethis = *takethis;
@@ -162,9 +196,13 @@ impl<G> Server<G> {
     }
 
     fn line(&mut self, input: &mut BytesMut, out: &mut Vec<u8>) -> Step {
-        let searched = &input[..input.len().min(COMMAND_LINE_MAX)];
+        let sasl = matches!(self.state, State::Sasl);
+        // RFC 4643 s.2.4.1: AUTHINFO may be longer than other commands.
+        let long = sasl || input.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTHINFO"));
+        let line_max = if long { AUTHINFO_LINE_MAX } else { COMMAND_LINE_MAX };
+        let searched = &input[..input.len().min(line_max)];
         let Some(end) = memchr::memchr(b'\n', searched) else {
-            if input.len() < COMMAND_LINE_MAX {
+            if input.len() < line_max {
                 return Step::Read;
             }
             let keyword = searched.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
@@ -175,6 +213,7 @@ impl<G> Server<G> {
         let line = &searched[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let step = match Command::parse(line) {
+            _ if sasl => self.sasl_response(line, out),
             Ok(command) => {
                 self.unknown = 0;
                 self.command(command, out)
@@ -196,6 +235,11 @@ impl<G> Server<G> {
             Err(CommandError::TakeThisSyntax) => self.refuse_offers_and_close(out),
         };
         input.advance(end + 1);
+        if matches!(self.state, State::Handshake) {
+            // RFC 4642 s.2.2.2: whoever sent this did it in clear.
+            input.clear();
+            return step;
+        }
         match step {
             // The command was TAKETHIS: its article may be in the input already.
             Step::Read => self.step(input, out),

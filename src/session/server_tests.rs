@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::session::Ask;
+use crate::random::xorshift;
+use crate::session::{Ask, Login, Offers};
+use crate::wire::ListFile;
 
 const ALL: Rights = Rights { read: true, post: true, offer: true };
 
@@ -37,6 +39,11 @@ impl Shell {
                         break;
                     }
                     Step::Replied => {}
+                    Step::StartTls => {
+                        self.log.push("handshake".to_owned());
+                        self.session.secured();
+                        break;
+                    }
                     Step::Ask(ask) => self.answer(ask),
                     Step::Received(transfer, Received::Article(article)) => {
                         self.log.push(format!("{:?} {:?} {}", transfer.via, transfer.id, article.len()));
@@ -67,6 +74,12 @@ impl Shell {
                     _ => self.session.answer_no_article(&locator, &mut self.out),
                 }
             }
+            Ask::Login(credentials) => {
+                let right = credentials.name == "fred" && credentials.password == "flint stone";
+                let login = if right { Login::Accepted(ALL) } else { Login::Failed };
+                self.session.answer_login(login, &mut self.out);
+            }
+            Ask::Compress => self.session.answer_compress(true, &mut self.out),
             Ask::Neighbour { from, up } => {
                 let id = MessageId::try_from("<x@y.example>").unwrap();
                 match (from, up) {
@@ -103,6 +116,8 @@ fn the_state_of_a_session_follows_the_commands() {
         ("MODE READER\r\nMODE STREAM\r\nMODE X\r\n", "200 203 501"),
         ("NOSUCH\r\n\r\nDATE now\r\n", "500 500 501"),
         ("LIST NOSUCH\r\nLIST ACTIVE [x\r\n", "501 501"),
+        ("LIST MOTD\r\nLIST MOTD x\r\nLIST SUBSCRIPTIONS [x\r\n", "503 501 503"),
+        ("XGTITLE\r\nXPAT Subject 1- *\r\nXPAT Subject 1 [\r\nXGTITLE [\r\n", "412 412 501 501"),
     ] {
         assert_eq!(codes(ALL, commands).join(" "), expected, "{commands:?}");
     }
@@ -116,6 +131,8 @@ fn rights_decide_and_capabilities_tell_the_truth() {
     // What follows a TAKETHIS is an article, never commands.
     assert_eq!(codes(reader, "TAKETHIS <a@b>\r\nQUIT\r\n.\r\n"), ["502"]);
     let peer = Rights { offer: true, ..Rights::default() };
+    // RFC 3977 s.5.3.2: the server closes.
+    assert_eq!(codes(peer, "MODE READER\r\nDATE\r\n"), ["502"]);
     assert_eq!(codes(peer, "GROUP a.b\r\nPOST\r\nDATE\r\nMODE READER\r\n"), ["502", "440", "502"]);
     for (rights, has, lacks) in [
         (reader, "READER", "STREAMING"),
@@ -185,4 +202,255 @@ fn any_chunking_gives_the_same_steps() {
         let closes = |log: &[String]| log.iter().filter(|l| *l != "close").cloned().collect::<Vec<_>>();
         assert_eq!(closes(&pieces.log), closes(&whole.log), "pieces of {size}");
     }
+}
+
+/// Everything a site can offer; nobody reads or posts without an account.
+const OFFERS: Offers = Offers {
+    starttls: true,
+    login: true,
+    login_reads: true,
+    login_posts: true,
+    clear_login: false,
+    compress: true,
+};
+
+/// The codes of a dialogue in which each line waits for the answer to the one before.
+fn dialogue(offers: Offers, tls: bool, lines: &[&str]) -> (String, String) {
+    let mut shell = Shell::new(Rights::default(), 1000);
+    shell.session = Server::new(Rights::default(), 1000).on_channel(offers, tls);
+    for line in lines {
+        shell.feed(format!("{line}\r\n").as_bytes(), usize::MAX);
+    }
+    (shell.codes().join(" "), String::from_utf8(shell.out.clone()).unwrap())
+}
+
+#[test]
+fn passwords_come_behind_tls_only() {
+    let (codes, _) = dialogue(
+        OFFERS,
+        false,
+        &["GROUP a.b", "POST", "AUTHINFO USER fred", "AUTHINFO SASL PLAIN AGZyZWQAeA==", "IHAVE <a@b>"],
+    );
+    assert_eq!(codes, "483 483 483 483 502");
+    let (codes, _) = dialogue(
+        OFFERS,
+        false,
+        &[
+            "STARTTLS",
+            "STARTTLS",
+            "GROUP a.b",
+            "AUTHINFO USER fred",
+            "AUTHINFO PASS flint stone",
+            "GROUP a.b",
+        ],
+    );
+    assert_eq!(codes, "382 502 480 381 281 211");
+    let clear = Offers { clear_login: true, starttls: false, ..OFFERS };
+    let (codes, _) =
+        dialogue(clear, false, &["POST", "AUTHINFO USER fred", "AUTHINFO PASS flint stone", "POST"]);
+    assert_eq!(codes, "480 381 281 340");
+    let nothing = Offers { starttls: false, ..OFFERS };
+    let (codes, _) = dialogue(nothing, false, &["GROUP a.b", "AUTHINFO USER fred", "STARTTLS"]);
+    assert_eq!(codes, "502 502 580");
+}
+
+#[test]
+fn a_login_goes_step_by_step() {
+    for (lines, expected) in [
+        (&["AUTHINFO PASS flint stone"][..], "482"),
+        (&["AUTHINFO USER fred", "AUTHINFO PASS barney", "AUTHINFO PASS flint stone"], "381 481 482"),
+        (
+            &["AUTHINFO USER x", "AUTHINFO USER fred", "AUTHINFO PASS flint stone", "AUTHINFO USER y"],
+            "381 381 281 502",
+        ),
+        // "\0fred\0flint stone"
+        (&["AUTHINFO SASL PLAIN AGZyZWQAZmxpbnQgc3RvbmU=", "AUTHINFO SASL PLAIN ="], "281 502"),
+        (&["AUTHINFO SASL plain", "AGZyZWQAZmxpbnQgc3RvbmU=", "STARTTLS"], "383 281 502"),
+        (
+            &["AUTHINFO SASL PLAIN", "*", "AUTHINFO SASL PLAIN", "DATE!", "AUTHINFO SASL PLAIN", "="],
+            "383 481 383 504 383 482",
+        ),
+        // "fred\0fred\0flint stone", "barney\0fred\0flint stone"
+        (&["AUTHINFO SASL PLAIN ZnJlZABmcmVkAGZsaW50IHN0b25l"], "281"),
+        (&["AUTHINFO SASL PLAIN YmFybmV5AGZyZWQAZmxpbnQgc3RvbmU="], "481"),
+        (&["AUTHINFO SASL CRAM-MD5", "AUTHINFO SASL PLAIN AAA=BBB", "AUTHINFO GENERIC x"], "503 504 501"),
+    ] {
+        assert_eq!(dialogue(OFFERS, true, lines).0, expected, "{lines:?}");
+    }
+    let long = format!("AUTHINFO SASL PLAIN {}", "A".repeat(3000));
+    assert_eq!(dialogue(OFFERS, true, &[&long, "AUTHINFO USER fred"]).0, "482 381");
+    let long = format!("AUTHINFO SASL PLAIN {}", "A".repeat(5000));
+    assert_eq!(dialogue(OFFERS, true, &[&long, "AUTHINFO USER fred"]).0, "501 381");
+}
+
+/// RFC 4642 s.2.2.2: what stands behind STARTTLS in clear was perhaps put there by somebody else.
+#[test]
+fn nothing_in_clear_passes_starttls() {
+    for size in [1000, 11, 10] {
+        let mut shell = Shell::new(ALL, 1000);
+        shell.session = Server::new(ALL, 1000).on_channel(OFFERS, false);
+        shell.feed(b"GROUP a.b\r\n", usize::MAX);
+        shell.input.extend_from_slice(b"STARTTLS\r\nPOST\r\nSTAT 3\r\n");
+        shell.feed(b"DATE\r\n", size);
+        assert!(shell.log.contains(&"handshake".to_owned()));
+        assert_eq!(shell.codes(), ["211", "382"]);
+        assert!(shell.input.is_empty());
+        shell.feed(b"STAT\r\n", 3);
+        assert_eq!(shell.codes(), ["211", "382", "412"], "the newsgroup is forgotten");
+    }
+}
+
+#[test]
+fn compression_comes_last() {
+    let (codes, _) = dialogue(
+        OFFERS,
+        true,
+        &[
+            "COMPRESS SHRINK",
+            "COMPRESS deflate",
+            "COMPRESS DEFLATE",
+            "STARTTLS",
+            "AUTHINFO USER fred",
+            "GROUP a.b",
+        ],
+    );
+    assert_eq!(codes, "503 206 502 502 502 502");
+    let none = Offers { compress: false, ..OFFERS };
+    assert_eq!(dialogue(none, true, &["COMPRESS DEFLATE", "COMPRESS"]).0, "403 501");
+}
+
+#[test]
+fn capabilities_follow_the_state() {
+    let has = |text: &str| {
+        let last = text.rfind("101 ").unwrap();
+        ["STARTTLS", "AUTHINFO USER SASL", "AUTHINFO", "SASL PLAIN", "COMPRESS DEFLATE", "READER"]
+            .into_iter()
+            .filter(|label| text[last..].lines().any(|line| line == *label))
+            .collect::<Vec<_>>()
+            .join("|")
+    };
+    for (lines, expected) in [
+        (&[][..], "STARTTLS|AUTHINFO|COMPRESS DEFLATE"),
+        (&["STARTTLS"], "AUTHINFO USER SASL|SASL PLAIN|COMPRESS DEFLATE"),
+        (&["STARTTLS", "COMPRESS DEFLATE"], ""),
+        (&["COMPRESS DEFLATE"], ""),
+        (
+            &["STARTTLS", "AUTHINFO USER fred", "AUTHINFO PASS flint stone"],
+            "SASL PLAIN|COMPRESS DEFLATE|READER",
+        ),
+        (
+            &["STARTTLS", "AUTHINFO USER fred", "AUTHINFO PASS flint stone", "COMPRESS DEFLATE"],
+            "SASL PLAIN|READER",
+        ),
+    ] {
+        let lines: Vec<&str> = lines.iter().copied().chain(["CAPABILITIES"]).collect();
+        assert_eq!(has(&dialogue(OFFERS, false, &lines).1), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn no_password_is_shown() {
+    let mut shell = Shell::new(Rights::default(), 1000);
+    shell.session = Server::new(Rights::default(), 1000).on_channel(OFFERS, true);
+    shell.feed(b"AUTHINFO USER fred\r\nAUTHINFO PASS flint stone\r\n", 5);
+    assert!(shell.log.iter().any(|line| line.contains("fred")), "{:?}", shell.log);
+    assert!(!format!("{:?} {:?}", shell.log, shell.session).contains("flint"));
+}
+
+/// A stream of what clients send, good and bad, from pieces of the grammar.
+fn stream(random: &mut impl FnMut(u64) -> u64) -> Vec<u8> {
+    const COMMANDS: [&str; 40] = [
+        "ARTICLE",
+        "ARTICLE <a@b>",
+        "BODY 3",
+        "CAPABILITIES",
+        "CHECK <a@b>",
+        "DATE",
+        "GROUP a.b",
+        "GROUP x",
+        "HDR Subject 1-",
+        "HDR :lines <a@b>",
+        "HEAD 5",
+        "HELP",
+        "IHAVE <e@f>",
+        "LAST",
+        "LIST",
+        "LIST ACTIVE a*",
+        "LIST MOTD",
+        "LIST MODERATORS",
+        "LIST SUBSCRIPTIONS a*",
+        "LIST NOSUCH",
+        "LISTGROUP a.b 3-",
+        "MODE READER",
+        "MODE STREAM",
+        "NEWGROUPS 200101 000000",
+        "NEWNEWS a.* 20200101 000000 GMT",
+        "NEXT",
+        "OVER 3-5",
+        "OVER",
+        "POST",
+        "STAT",
+        "XGTITLE",
+        "XGTITLE a*",
+        "XHDR Subject",
+        "XOVER 1-",
+        "XPAT Subject 1- *x y*",
+        "XPAT Subject <a@b> [",
+        "TAKETHIS bad",
+        "NOSUCH",
+        "QUIT now",
+        "MODE X",
+    ];
+    let mut bytes = Vec::new();
+    for _ in 0..random(20) {
+        match random(16) {
+            0 => bytes.extend_from_slice(b"TAKETHIS <c@d>\r\nPath: x\r\n\r\n..dot\r\n.\n.\r\n"),
+            1 => bytes.extend_from_slice(b"Subject: x\r\n\r\nbody\r\n.\r\n"),
+            2 => bytes.extend_from_slice(b".\r\n"),
+            3 => bytes.extend((0..random(1200)).map(|at| b"x \r."[(at % 97 / 32) as usize])),
+            4 => bytes.extend((0..random(20)).map(|at| (at * 37) as u8)),
+            5 if random(8) == 0 => bytes.extend_from_slice(b"quit"),
+            _ => {
+                let command = COMMANDS[random(COMMANDS.len() as u64) as usize].as_bytes();
+                // Sometimes something is wrong with it.
+                let len = if random(9) == 0 { random(command.len() as u64) as usize } else { command.len() };
+                bytes.extend_from_slice(&command[..len]);
+            }
+        }
+        bytes.extend_from_slice([&b"\r\n"[..], b"\r\n", b"\r\n", b"\n"][random(4) as usize]);
+    }
+    bytes
+}
+
+#[test]
+fn any_splitting_of_any_stream_gives_the_same_steps_and_replies() {
+    let mut random = xorshift(3977);
+    let mut asked = 0;
+    let shell = |bytes: &[u8], rights: Rights, cuts: &mut dyn FnMut() -> usize| {
+        let mut shell = Shell::new(rights, 300);
+        shell.session.set_lists(ListFiles::default().with(ListFile::Motd));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(cuts().clamp(1, rest.len()));
+            shell.feed(piece, piece.len());
+            rest = behind;
+        }
+        shell.log.retain(|line| line != "close");
+        (shell.out, shell.log)
+    };
+    for round in 0..1500 {
+        let bytes = stream(&mut random);
+        let rights = Rights { read: round % 7 != 0, post: round % 5 != 0, offer: round % 3 != 0 };
+        let whole = shell(&bytes, rights, &mut || usize::MAX);
+        asked += whole.1.len();
+        for pieces in [1, 7, 600] {
+            let cut = shell(&bytes, rights, &mut || 1 + random(pieces) as usize);
+            assert!(
+                whole == cut,
+                "round {round}, pieces up to {pieces}: {:?}",
+                bytes.escape_ascii().to_string()
+            );
+        }
+    }
+    assert!(asked > 2_000, "the streams say something: {asked}");
 }

@@ -1,6 +1,6 @@
 //! The side that connects: whom it believes to be the server, and the handshake.
 
-use super::Fingerprint;
+use super::{ALPN, Fingerprint};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -14,9 +14,6 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
-
-/// What NNTP is called in ALPN.
-const ALPN: &[u8] = b"nntp";
 
 /// By what the server's certificate is verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The arguments of commands (RFC 3977 s.9.2, s.9.8): the words behind the keyword, as the grammar
 //! of each command wants them. Borrows the line and allocates nothing.
 
-use super::Range;
-use super::command::{ArticleSpec, Command, ListCommand, Part, RangeSpec};
+use super::command::{ArticleSpec, Authinfo, Command, ListCommand, Part, RangeSpec, Secret};
 use super::range::article_number;
+use super::{ListFile, Range};
 use crate::clock::{self, Timestamp};
 use crate::limits::MESSAGE_ID_MAX;
 use chrono::Datelike;
@@ -64,7 +64,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// `[token]`: none only when it is there and not a token, or when more follows.
-    fn optional_text(self) -> Option<Option<&'a str>> {
+    pub(super) fn optional_text(self) -> Option<Option<&'a str>> {
         if trim_blanks(self.0).is_empty() {
             return Some(None);
         }
@@ -124,6 +124,22 @@ impl<'a> Arguments<'a> {
         Some((field, self.range_spec()?))
     }
 
+    /// `header range|message-id pat *(WS pat)` (RFC 2980 s.2.9)
+    pub(super) fn xpat(mut self) -> Option<Command<'a>> {
+        let field = self.text()?;
+        let (_, RangeSpec::Current) = Self(field.as_bytes()).hdr()? else { return None };
+        let spec = match Self(self.next()?).range_spec()? {
+            RangeSpec::Current => return None,
+            spec => spec,
+        };
+        let pattern = std::str::from_utf8(trim_blanks(self.0)).ok()?;
+        let legal = |octet: u8| octet == b'\t' || !octet.is_ascii_control();
+        if pattern.is_empty() || !pattern.bytes().all(legal) {
+            return None;
+        }
+        Some(Command::Xpat { field, spec, pattern })
+    }
+
     /// `[newsgroup-name [range]]`
     pub(super) fn listgroup(mut self) -> Option<Command<'a>> {
         let Some(word) = self.next() else {
@@ -158,9 +174,44 @@ impl<'a> Arguments<'a> {
                 Some(form) if !["MSGID", "RANGE"].iter().any(|f| form.eq_ignore_ascii_case(f)) => None,
                 _ => Some(ListCommand::Headers),
             }
+        } else if let Some(list) = ListFile::of_keyword(keyword) {
+            // RFC 6048: an argument where none is expected is 501.
+            match list {
+                ListFile::Subscriptions => self.optional_text().map(|w| ListCommand::File(list, w)),
+                _ => self.end(ListCommand::File(list, None)),
+            }
         } else {
             Some(ListCommand::Unknown(keyword))
         }
+    }
+
+    /// What is left, without the blanks around it, if it is text; blanks within a name or a password
+    /// stand as sent (RFC 4643 s.2.3.2 leaves that to the server).
+    fn rest(self) -> Option<&'a str> {
+        let rest = std::str::from_utf8(trim_blanks(self.0)).ok()?;
+        if rest.is_empty() || rest.bytes().any(|octet| octet.is_ascii_control()) { None } else { Some(rest) }
+    }
+
+    /// RFC 4643 s.3.1
+    pub(super) fn authinfo(mut self) -> Option<Authinfo<'a>> {
+        let keyword = self.text()?;
+        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
+        if is("USER") {
+            self.rest().map(Authinfo::User)
+        } else if is("PASS") {
+            self.rest().map(|password| Authinfo::Pass(Secret(password)))
+        } else if is("SASL") {
+            let mechanism = self.text()?;
+            Some(Authinfo::Sasl { mechanism, initial: self.optional_text()?.map(Secret) })
+        } else {
+            Some(Authinfo::Unknown)
+        }
+    }
+
+    /// RFC 8054 s.4: 1 to 20 letters, digits, `-` and `_`.
+    pub(super) fn algorithm(self) -> Option<&'a str> {
+        let legal = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        self.only_text().filter(|name| name.len() <= 20 && name.bytes().all(legal))
     }
 
     pub(super) fn mode(self) -> Option<Command<'a>> {

@@ -1,7 +1,8 @@
-//! Commands as a server reads them (RFC 3977 s.3.1, s.9.2; RFC 4644 s.3.1; XOVER and XHDR of RFC 2980).
+//! Commands as a server reads them (RFC 3977 s.3.1, s.9.2; RFC 4642 s.3; RFC 4643 s.3; RFC 4644 s.3.1;
+//! RFC 8054 s.4; XOVER, XHDR, XPAT and XGTITLE of RFC 2980).
 
-use super::Range;
 use super::arguments::Arguments;
+use super::{ListFile, Range};
 use crate::clock::Timestamp;
 
 /// Which part of an article a command asks for.
@@ -54,8 +55,38 @@ pub enum ListCommand<'a> {
     Headers,
     /// LIST COUNTS \[wildmat\] (RFC 6048).
     Counts(Option<&'a str>),
-    /// A keyword we do not know: 501 or 503 (RFC 3977 s.7.6.1).
+    /// A list of the operator's; only SUBSCRIPTIONS takes a \[wildmat\] (RFC 6048 s.2.6).
+    File(ListFile, Option<&'a str>),
+    /// A keyword we do not know: 501 (RFC 3977 s.7.6.1).
     Unknown(&'a str),
+}
+
+/// Something that must not be shown: its `Debug` does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret<'a>(pub &'a str);
+
+impl std::fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("...")
+    }
+}
+
+/// The variants of AUTHINFO (RFC 4643 s.2.3.1, s.2.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authinfo<'a> {
+    /// AUTHINFO USER: all behind the keyword.
+    User(&'a str),
+    /// AUTHINFO PASS: all behind the keyword.
+    Pass(Secret<'a>),
+    /// AUTHINFO SASL mechanism \[initial-response\]; the response is base64, not decoded.
+    Sasl {
+        /// The mechanism, as sent.
+        mechanism: &'a str,
+        /// The initial response.
+        initial: Option<Secret<'a>>,
+    },
+    /// AUTHINFO GENERIC and whatever else there was.
+    Unknown,
 }
 
 /// One command line, parsed. Keywords are case-insensitive; arguments are as sent.
@@ -63,8 +94,11 @@ pub enum ListCommand<'a> {
 #[allow(missing_docs)] // each variant is the command of its name
 pub enum Command<'a> {
     Article(Part, ArticleSpec<'a>),
+    Authinfo(Authinfo<'a>),
     Capabilities,
     Check(&'a str),
+    /// COMPRESS with its algorithm.
+    Compress(&'a str),
     Date,
     Group(&'a str),
     Hdr {
@@ -93,11 +127,21 @@ pub enum Command<'a> {
     Over(RangeSpec<'a>),
     Post,
     Quit,
+    StartTls,
     TakeThis(&'a str),
+    /// XGTITLE \[wildmat\] (RFC 2980 s.2.4): LIST NEWSGROUPS, answered 282; without wildmat of the current
+    /// newsgroup.
+    Xgtitle(Option<&'a str>),
     /// XHDR (RFC 2980 s.2.6): answered 221, otherwise as HDR.
     Xhdr {
         field: &'a str,
         spec: RangeSpec<'a>,
+    },
+    /// XPAT (RFC 2980 s.2.9): XHDR of those that match. `pattern` is unparsed text with blanks inside.
+    Xpat {
+        field: &'a str,
+        spec: RangeSpec<'a>,
+        pattern: &'a str,
     },
 }
 
@@ -143,6 +187,8 @@ impl<'a> Command<'a> {
                 arguments.hdr().map(|(field, spec)| Self::Xhdr { field, spec }),
                 "XHDR field [message-id|range]",
             ),
+            b"XPAT" => (arguments.xpat(), "XPAT field message-id|range pattern"),
+            b"XGTITLE" => (arguments.optional_text().map(Self::Xgtitle), "XGTITLE [wildmat]"),
             b"GROUP" => (arguments.only_text().map(Self::Group), "GROUP newsgroup"),
             b"LISTGROUP" => (arguments.listgroup(), "LISTGROUP [newsgroup [range]]"),
             b"LIST" => (arguments.list().map(Self::List), "LIST [keyword [wildmat]]"),
@@ -158,6 +204,12 @@ impl<'a> Command<'a> {
             ),
             b"DATE" => (arguments.end(Self::Date), "DATE"),
             b"HELP" => (arguments.end(Self::Help), "HELP"),
+            b"AUTHINFO" => (
+                arguments.authinfo().map(Self::Authinfo),
+                "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]",
+            ),
+            b"STARTTLS" => (arguments.end(Self::StartTls), "STARTTLS"),
+            b"COMPRESS" => (arguments.algorithm().map(Self::Compress), "COMPRESS algorithm"),
             b"QUIT" => (arguments.end(Self::Quit), "QUIT"),
             _ => return Err(CommandError::Unknown),
         };
@@ -214,6 +266,16 @@ mod tests {
             ("DATE", Date),
             ("HELP", Help),
             ("QUIT", Quit),
+            ("STARTTLS", StartTls),
+            ("compress deflate", Compress("deflate")),
+            ("AUTHINFO USER a b@c ", Authinfo(super::Authinfo::User("a b@c"))),
+            ("authinfo pass  x  y ", Authinfo(super::Authinfo::Pass(Secret("x  y")))),
+            ("AUTHINFO GENERIC x", Authinfo(super::Authinfo::Unknown)),
+            (
+                "AUTHINFO SASL PLAIN AGEAYg==",
+                Authinfo(super::Authinfo::Sasl { mechanism: "PLAIN", initial: Some(Secret("AGEAYg==")) }),
+            ),
+            ("AUTHINFO SASL plain", Authinfo(super::Authinfo::Sasl { mechanism: "plain", initial: None })),
             ("LIST", List(ListCommand::Active(None))),
             ("LIST ACTIVE", List(ListCommand::Active(None))),
             ("list active misc.*,!*.x", List(ListCommand::Active(Some("misc.*,!*.x")))),
@@ -223,6 +285,19 @@ mod tests {
             ("LIST HEADERS", List(ListCommand::Headers)),
             ("LIST HEADERS msgid", List(ListCommand::Headers)),
             ("LIST COUNTS a*", List(ListCommand::Counts(Some("a*")))),
+            ("LIST motd", List(ListCommand::File(ListFile::Motd, None))),
+            ("LIST DISTRIB.PATS", List(ListCommand::File(ListFile::DistribPats, None))),
+            ("LIST SUBSCRIPTIONS a*", List(ListCommand::File(ListFile::Subscriptions, Some("a*")))),
+            ("XGTITLE", Xgtitle(None)),
+            ("XGTITLE a*", Xgtitle(Some("a*"))),
+            (
+                "XPAT Subject 1- *a* \t b* ",
+                Xpat { field: "Subject", spec: range(1, None), pattern: "*a* \t b*" },
+            ),
+            (
+                "XPAT From <45223423@example.com> *",
+                Xpat { field: "From", spec: RangeSpec::Id(id), pattern: "*" },
+            ),
             ("LIST XTRA.MENU 1 2", List(ListCommand::Unknown("XTRA.MENU"))),
             ("NEWGROUPS 19990624 000000 GMT", Newgroups { since: at(930_182_400) }),
             ("NEWGROUPS 20000229 235960", Newgroups { since: at(951_868_800) }),
@@ -239,7 +314,7 @@ mod tests {
     #[test]
     fn unknown_keywords() {
         for line in
-            ["", "  ", "CHECKS <a@b>", "XYZZY", "CAPABILITIESX", "GRÜPPE x", "AUTHINFO USER x", "QUIT\0"]
+            ["", "  ", "CHECKS <a@b>", "XYZZY", "CAPABILITIESX", "GRÜPPE x", "AUTHINFOX USER x", "QUIT\0"]
         {
             assert_eq!(Command::parse(line.as_bytes()), Err(CommandError::Unknown), "{line}");
         }
@@ -248,7 +323,14 @@ mod tests {
 
     #[test]
     fn wrong_arguments() {
-        let table: [(&[u8], &str); 46] = [
+        let table = [
+            (&b"XPAT Subject"[..], "XPAT field message-id|range pattern"),
+            (b"XPAT Subject 1-", "XPAT field message-id|range pattern"),
+            (b"XPAT Subject x *", "XPAT field message-id|range pattern"),
+            (b"XGTITLE a b", "XGTITLE [wildmat]"),
+            (b"LIST MOTD *", "LIST [keyword [wildmat]]"),
+            (b"LIST DISTRIB.PATS *", "LIST [keyword [wildmat]]"),
+            (b"LIST SUBSCRIPTIONS a b", "LIST [keyword [wildmat]]"),
             (b"CHECK", "CHECK message-id"),
             (b"CHECK 5", "CHECK message-id"),
             (b"CHECK <a@b> <c@d>", "CHECK message-id"),
@@ -281,6 +363,17 @@ mod tests {
             (b"LIST HEADERS *", "LIST [keyword [wildmat]]"),
             (b"LIST *", "LIST [keyword [wildmat]]"),
             (b"NEXT 1", "NEXT"),
+            (b"AUTHINFO", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (b"AUTHINFO USER", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (b"AUTHINFO PASS \xFF", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (b"AUTHINFO SASL", "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]"),
+            (
+                b"AUTHINFO SASL PLAIN = =",
+                "AUTHINFO USER name|PASS password|SASL mechanism [initial-response]",
+            ),
+            (b"STARTTLS now", "STARTTLS"),
+            (b"COMPRESS", "COMPRESS algorithm"),
+            (b"COMPRESS DE/FLATE", "COMPRESS algorithm"),
             (b"LAST 1", "LAST"),
             (b"MODE", "MODE READER|STREAM"),
             (b"MODE WRITER", "MODE READER|STREAM"),

@@ -4,10 +4,11 @@
 //! feeds' outstanding offers, then the store. Each has a deadline; what misses it is offered again
 //! after the next start, because nothing was acknowledged that is not on disk.
 
-use crate::access;
+mod admission;
+
 use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
 use crate::article::NewsgroupName;
-use crate::config::{Config, Mistake, Peer, Source};
+use crate::config::{Config, Mistake, Peer};
 use crate::feed::Feeds;
 use crate::intake::{Intake, Origin};
 use crate::net::{self, Admitted, Service, Transport};
@@ -15,15 +16,17 @@ use crate::session::Rights;
 use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use admission::{Admission, Rules};
 
 /// How long connections may take to give the replies they owe.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -41,23 +44,14 @@ pub struct Daemon {
 struct Inner {
     config_path: Option<PathBuf>,
     config: Mutex<Arc<Config>>,
-    /// What admission needs, swapped as a whole.
-    admission: RwLock<Arc<Admission>>,
+    admission: Arc<Admission>,
     store: Store,
     service: Arc<Service>,
-    feeds: Feeds,
+    feeds: Arc<Feeds>,
     addresses: Vec<SocketAddr>,
     tasks: TaskTracker,
     stop: CancellationToken,
     started: Instant,
-}
-
-/// Who is who.
-struct Admission {
-    config: Arc<Config>,
-    peers: Vec<Arc<Peer>>,
-    /// The addresses of the host names in `accept_from`.
-    hosts: HashMap<String, Vec<IpAddr>>,
 }
 
 /// Why a site does not start; one line for the operator.
@@ -80,17 +74,19 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let site = Arc::new(config.site.clone());
+        let rules = Rules::new(config.clone(), HashMap::new()).map_err(|bad| StartError(bad.to_string()))?;
         let (grown, tip) = watch::channel(Seq::default());
         let store = open_store(&config, grown).await?;
         create_groups(&store, groups).await?;
         // Listening comes behind the replay: who connects is served.
         let mut listeners = Vec::new();
-        for &address in &site.listen {
+        let clear = site.listen.iter().map(|address| (address, false));
+        for (&address, tls) in clear.chain(site.listen_tls.iter().map(|address| (address, true))) {
             let listener =
                 TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
-            listeners.push(listener);
+            listeners.push((listener, tls));
         }
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let addresses = listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect();
         let control = admin::bind(&site.data)
             .and_then(tokio::net::UnixListener::from_std)
             .map_err(|error| StartError(format!("cannot open the control socket: {error}")))?;
@@ -103,12 +99,13 @@ impl Daemon {
             site.limits.clone(),
             stop.clone(),
         ));
-        let admission = Admission::new(config.clone(), HashMap::new());
-        let feeds = Feeds::start(store.clone(), &admission.peers, tip);
+        service.set_lists(config.lists.clone());
+        let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip));
+        let admission = Arc::new(Admission::new(rules, feeds.clone()));
         let inner = Arc::new(Inner {
             config_path,
             config: Mutex::new(config),
-            admission: RwLock::new(Arc::new(admission)),
+            admission,
             store,
             service,
             feeds,
@@ -117,15 +114,12 @@ impl Daemon {
             stop: stop.clone(),
             started: Instant::now(),
         });
-        inner.look_up().await;
+        inner.admission.look_up().await;
         let slots = Arc::new(Semaphore::new(site.limits.connections_max.min(Semaphore::MAX_PERMITS)));
-        for listener in listeners {
-            let admit = {
-                let inner = inner.clone();
-                move |from| inner.admit(from)
-            };
+        for (listener, tls) in listeners {
             let (service, slots, tasks) = (inner.service.clone(), slots.clone(), inner.tasks.clone());
-            inner.tasks.spawn(net::listen(listener, service, slots, tasks, admit));
+            let door = inner.admission.clone();
+            inner.tasks.spawn(net::listen(listener, tls, service, slots, tasks, door));
         }
         inner.tasks.spawn({
             let inner = inner.clone();
@@ -133,7 +127,7 @@ impl Daemon {
                 loop {
                     tokio::select! {
                         () = inner.stop.cancelled() => return,
-                        () = tokio::time::sleep(LOOKUP_EVERY) => inner.look_up().await,
+                        () = tokio::time::sleep(LOOKUP_EVERY) => inner.admission.look_up().await,
                     }
                 }
             }
@@ -164,13 +158,13 @@ impl Daemon {
         let old = self.config();
         let mut done = "reloaded".to_owned();
         if restart_needed(&old, &new) {
-            done.push_str("; a changed identity, listen, data, cutoff_days or [limits] needs a restart");
+            done.push_str("; a changed identity, listen, listen_tls, data, users, cutoff_days or [limits] needs a restart");
         }
-        let admission = Admission::new(new.clone(), self.inner.admission().hosts.clone());
-        let peers = admission.peers.clone();
-        *self.inner.admission.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(admission);
-        *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
-        self.inner.look_up().await;
+        let peers = self.inner.admission.replace(new.clone());
+        let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
+        *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        self.inner.service.set_lists(new.lists.clone());
+        self.inner.admission.look_up().await;
         self.inner.feeds.reload(&peers).await;
         tracing::info!("{done}");
         Ok(done)
@@ -206,6 +200,7 @@ impl Daemon {
             addresses: inner.addresses.iter().map(SocketAddr::to_string).collect(),
             uptime_s: inner.started.elapsed().as_secs(),
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
+            counters: inner.service.counters.all(),
             store: inner.store.stats(),
             feeds: inner.feeds.status(),
         }
@@ -240,80 +235,11 @@ impl admin::server::Control for Daemon {
     }
 
     async fn import(&self, stream: UnixStream, no_cutoff: bool, create_groups: bool) {
-        let admitted = Admitted {
-            rights: Rights { read: true, post: false, offer: true },
-            relay: Some(Origin::Import { no_cutoff, create_groups }),
-            poster: Origin::Poster { address: "localhost".to_owned() },
-            name: "import".to_owned(),
-        };
-        let serving = net::serve(Transport::Unix(stream), self.inner.service.clone(), admitted);
+        let rights = Rights { read: true, post: false, offer: true };
+        let relay = Some(Origin::Import { no_cutoff, create_groups });
+        let admitted = Admitted::operator("import", rights, relay);
+        let serving = net::serve(Transport::unix(stream), self.inner.service.clone(), admitted, None);
         self.inner.tasks.track_future(serving).await;
-    }
-}
-
-impl Inner {
-    fn admission(&self) -> Arc<Admission> {
-        self.admission.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What a connection from this address may do, and as whom.
-    fn admit(&self, from: SocketAddr) -> Admitted {
-        let admission = self.admission();
-        let address = from.ip().to_canonical();
-        let rights = access::rights(address, &admission.config.site, &admission.peers, &admission.hosts);
-        for peer in &rights.peers {
-            // It is up, so dial it now and not at the end of a pause.
-            self.feeds.nudge(&peer.name);
-        }
-        let text = address.to_string();
-        let name = match rights.peers.as_slice() {
-            [peer] => peer.name.clone(),
-            _ => text.clone(),
-        };
-        Admitted {
-            rights: Rights { read: rights.read, post: rights.post, offer: !rights.peers.is_empty() },
-            relay: (!rights.peers.is_empty())
-                .then(|| Origin::Peers { peers: rights.peers, address: text.clone() }),
-            poster: Origin::Poster { address: text },
-            name,
-        }
-    }
-
-    /// Looks up the host names that peers may come from. One that cannot be looked up now keeps the
-    /// addresses it had.
-    async fn look_up(&self) {
-        let admission = self.admission();
-        let names =
-            admission.peers.iter().flat_map(|peer| &peer.accept_from).filter_map(|source| match source {
-                Source::Host(name) => Some(name.clone()),
-                Source::Network(_) => None,
-            });
-        let mut hosts = HashMap::new();
-        for name in names {
-            let looked_up = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let looked_up = looked_up.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>());
-            match looked_up {
-                Ok(addresses) => {
-                    hosts.insert(name, addresses);
-                }
-                Err(error) => {
-                    tracing::warn!(host = name, %error, "cannot look up a peer's host");
-                    let old = admission.hosts.get(&name).cloned().unwrap_or_default();
-                    hosts.insert(name, old);
-                }
-            }
-        }
-        if hosts != admission.hosts {
-            let new = Admission { config: admission.config.clone(), peers: admission.peers.clone(), hosts };
-            *self.admission.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
-        }
-    }
-}
-
-impl Admission {
-    fn new(config: Arc<Config>, hosts: HashMap<String, Vec<IpAddr>>) -> Self {
-        let peers = config.peers.iter().cloned().map(Arc::new).collect();
-        Self { config, peers, hosts }
     }
 }
 
@@ -321,7 +247,7 @@ impl Admission {
 fn restart_needed(old: &Config, new: &Config) -> bool {
     let fixed = |config: &Config| {
         let site = config.site.clone();
-        (site.identity, site.listen, site.data, site.cutoff_days, site.limits)
+        (site.identity, site.listen, site.listen_tls, site.data, site.users, site.cutoff_days, site.limits)
     };
     fixed(old) != fixed(new)
 }

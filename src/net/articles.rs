@@ -1,0 +1,208 @@
+//! What a connection does with articles and offers: to the intake, and their replies back in the
+//! order of the commands.
+
+use super::connection::{Connection, Parked};
+use super::settle::Owed;
+use super::{Counters, blocking};
+use crate::agent::{Cause, Reason};
+use crate::article::MessageId;
+use crate::clock;
+use crate::intake::{self, Offer, Origin, newslog};
+use crate::session::reply::{self, Answer};
+use crate::session::{Received, Transfer, Via};
+use crate::store::Outcome;
+use crate::wire::TERMINATOR;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a TAKETHIS waits for another connection that is bringing its article, too.
+const PARKED_MAX: Duration = Duration::from_secs(30);
+
+impl Connection {
+    pub(super) fn check(&mut self, id: &MessageId) {
+        let Some(origin) = &self.admitted.relay else { return };
+        let offer = self.service.intake.offer(origin, id);
+        let out = self.ledger.tail(&mut self.out);
+        match &offer {
+            Offer::Wanted(_) => reply::check(id, Ok(()), out),
+            Offer::Refused(reason) => reply::check(id, Err(Ok(reason)), out),
+            Offer::Deferred(cause) => reply::check(id, Err(Err(cause)), out),
+        }
+    }
+
+    pub(super) fn ihave(&mut self, id: MessageId) {
+        let Some(origin) = &self.admitted.relay else { return };
+        let offer = self.service.intake.offer(origin, &id);
+        let out = self.ledger.tail(&mut self.out);
+        match offer {
+            Offer::Wanted(held) => {
+                self.held = Some(held);
+                self.session.answer_ihave_wanted(id, out);
+            }
+            Offer::Refused(reason) => reply::ihave_unwanted(Ok(&reason), out),
+            Offer::Deferred(cause) => reply::ihave_unwanted(Err(&cause), out),
+        }
+    }
+
+    pub(super) fn received(&mut self, transfer: Transfer, received: Received) {
+        self.give_back_receiving();
+        match received {
+            Received::Article(article) => {
+                if transfer.via == Via::Post
+                    && let Some(reason) = self.over_limit(article.len())
+                {
+                    return self.unread(&transfer, &reason);
+                }
+                self.submit(Parked { transfer, article, since: Instant::now() });
+            }
+            Received::TooLarge(bytes) => {
+                let reason = Reason::TooLarge { bytes, max: self.service.limits.article_bytes_max };
+                self.unread(&transfer, &reason);
+            }
+            Received::BadMessageId => {
+                let reason = Reason::BadField { field: "Message-ID", why: "not a message-id" };
+                self.unread(&transfer, &reason);
+            }
+        }
+    }
+
+    /// Why an article of this many octets is more than the client's rule gives it, if it is.
+    fn over_limit(&self, octets: usize) -> Option<Reason> {
+        let rule = self.admitted.rule.as_ref()?;
+        let bytes = octets.saturating_sub(TERMINATOR.len());
+        if let Some(max) = rule.article_bytes_max
+            && bytes > max
+        {
+            return Some(Reason::TooLarge { bytes, max });
+        }
+        let mut quotas = self.service.gate.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        let exceeded = quotas.take(&self.admitted.quota, rule, bytes, Instant::now().into_std()).err()?;
+        Counters::add(&self.service.counters.quotas_met, 1);
+        tracing::info!(conn = self.admitted.name, "rejected: {exceeded}");
+        Some(Reason::OverQuota(exceeded.to_string()))
+    }
+
+    /// Hands an article to the intake, or parks it.
+    pub(super) fn submit(&mut self, article: Parked) {
+        let Parked { transfer, article, since } = article;
+        let len = article.len();
+        let permits = self.service.permits(len);
+        let Ok(permit) = self.service.budget.try_acquire_many(permits) else {
+            self.parked = Some(Parked { transfer, article, since });
+            return;
+        };
+        permit.forget();
+        self.permits += permits;
+        let tag = self.ledger.next_tag();
+        let intake = &self.service.intake;
+        let received = match (transfer.via, &transfer.id, &self.admitted.relay) {
+            (Via::Post, _, _) => intake.inject(&self.admitted.poster, article.clone(), &self.waiter, tag),
+            (_, Some(id), Some(origin)) => {
+                // TAKETHIS brings none: what an IHAVE holds is for its own article.
+                let held = self.held.take_if(|_| transfer.via == Via::Ihave);
+                let relay = || intake.relay(origin, id, article.clone(), held, &self.waiter, tag);
+                // An import may create newsgroups, which waits for the disk.
+                if matches!(origin, Origin::Import { .. }) { blocking(relay) } else { relay() }
+            }
+            // The session lets nobody transfer who may not offer.
+            _ => intake::Received::Rejected(Reason::NotPermitted("offering")),
+        };
+        match received {
+            intake::Received::Queued(id) => {
+                self.ledger.push(Owed { transfer, id, len, outcome: None, after: Vec::new() });
+                return;
+            }
+            intake::Received::Rejected(reason) => self.rejected(&transfer, &reason),
+            intake::Received::Deferred(Cause::Pending)
+                if transfer.via == Via::TakeThis && since.elapsed() < PARKED_MAX =>
+            {
+                // TAKETHIS knows no "later": wait until the other connection has it or has failed.
+                self.parked = Some(Parked { transfer, article, since });
+            }
+            intake::Received::Deferred(cause) => self.deferred(&transfer, &cause),
+        }
+        self.release(len);
+    }
+
+    /// Rejects what the intake has never seen.
+    pub(super) fn unread(&mut self, transfer: &Transfer, reason: &Reason) {
+        self.held = None;
+        newslog::rejected(
+            clock::now(),
+            &self.admitted.name,
+            transfer.id.as_ref(),
+            reply::rejection(transfer.via),
+            reason,
+        );
+        self.rejected(transfer, reason);
+    }
+
+    pub(super) fn rejected(&mut self, transfer: &Transfer, reason: &Reason) {
+        Counters::add(&self.service.counters.rejected, 1);
+        reply::transfer(transfer, &Answer::Rejected(reason), self.ledger.tail(&mut self.out));
+    }
+
+    pub(super) fn deferred(&mut self, transfer: &Transfer, cause: &Cause) {
+        Counters::add(&self.service.counters.deferred, 1);
+        tracing::debug!(conn = self.admitted.name, %cause, "deferred");
+        self.closing |= reply::transfer(transfer, &Answer::Deferred(cause), self.ledger.tail(&mut self.out));
+    }
+
+    pub(super) fn give_back_receiving(&mut self) {
+        let permits = std::mem::take(&mut self.receiving_permits);
+        self.service.budget.add_permits(permits as usize);
+    }
+
+    pub(super) fn release(&mut self, octets: usize) {
+        let permits = self.service.permits(octets);
+        self.permits -= permits;
+        self.service.budget.add_permits(permits as usize);
+    }
+
+    /// Gives the replies whose articles are on disk.
+    pub(super) fn settle(&mut self) {
+        if self.ledger.is_empty() {
+            return;
+        }
+        self.port.drain(&mut self.settled);
+        for (tag, outcome) in self.settled.drain(..) {
+            self.ledger.settle(tag, outcome);
+        }
+        let mut permits = 0;
+        let now = clock::now();
+        let name = &self.admitted.name;
+        while let Some((owed, outcome)) = self.ledger.pop() {
+            permits += self.service.permits(owed.len);
+            if self.silent {
+                continue;
+            }
+            let close = match &outcome {
+                Outcome::Accepted(_) => {
+                    Counters::add(&self.service.counters.accepted, 1);
+                    newslog::accepted(now, name, &owed.id, owed.len, &[]);
+                    reply::transfer(&owed.transfer, &Answer::Kept(&owed.id), &mut self.out)
+                }
+                Outcome::Duplicate => {
+                    Counters::add(&self.service.counters.rejected, 1);
+                    let code = reply::rejection(owed.transfer.via);
+                    newslog::rejected(now, name, Some(&owed.id), code, &Reason::Duplicate);
+                    reply::transfer(&owed.transfer, &Answer::Rejected(&Reason::Duplicate), &mut self.out)
+                }
+                Outcome::Failed(why) => {
+                    Counters::add(&self.service.counters.deferred, 1);
+                    let cause = Cause::Store(why.clone());
+                    reply::transfer(&owed.transfer, &Answer::Deferred(&cause), &mut self.out)
+                }
+            };
+            if close {
+                (self.closing, self.silent) = (true, true);
+                (self.asked, self.parked) = (None, None);
+            } else {
+                self.out.extend_from_slice(&owed.after);
+            }
+        }
+        self.permits -= permits;
+        self.service.budget.add_permits(permits as usize);
+    }
+}

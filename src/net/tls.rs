@@ -1,0 +1,93 @@
+//! The TLS layer of a connection: rustls between the wire and the session, octets in and octets out.
+
+use bytes::{Buf, BytesMut};
+use rustls::pki_types::CertificateDer;
+use rustls::{ServerConfig, ServerConnection};
+use std::io::{BufRead, Error, ErrorKind, Result, Write};
+use std::sync::Arc;
+
+/// A TLS connection, from our side; about 10 KiB while it is idle.
+pub(super) struct Tls {
+    session: ServerConnection,
+    /// The client has said that it is done.
+    ended: bool,
+}
+
+impl Tls {
+    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Box<Self>> {
+        let mut session = ServerConnection::new(config).map_err(Error::other)?;
+        // The transport bounds what it gives.
+        session.set_buffer_limit(None);
+        Ok(Box::new(Self { session, ended: false }))
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// The certificate that the client has proved to have the key of, if any.
+    pub(super) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.session.peer_certificates()?.first()
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes all of `wire`, and appends what was in it to `input`. There may be something to
+    /// [`send`](Self::send) afterwards, also after an error: then it says why we give up.
+    pub(super) fn receive(&mut self, wire: &mut BytesMut, input: &mut BytesMut) -> Result<()> {
+        while !wire.is_empty() {
+            let taken = self.session.read_tls(&mut &wire[..])?;
+            wire.advance(taken);
+            let state = self
+                .session
+                .process_new_packets()
+                .map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+            self.ended |= state.peer_has_closed();
+            if self.session.is_handshaking() || self.ended {
+                // No octet of the client's is taken before it is known to be the client's.
+                if taken == 0 {
+                    break;
+                }
+                continue;
+            }
+            loop {
+                let mut reader = self.session.reader();
+                let count = match reader.fill_buf() {
+                    Ok(plain) => {
+                        input.extend_from_slice(plain);
+                        plain.len()
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                    Err(error) => return Err(error),
+                };
+                reader.consume(count);
+                if count == 0 {
+                    break;
+                }
+            }
+            if taken == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encrypts `bytes`.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.session.writer().write_all(bytes)
+    }
+
+    pub(super) fn close(&mut self) {
+        self.session.send_close_notify();
+    }
+
+    /// Gives what is encrypted to `socket`, as far as it takes it.
+    pub(super) fn send(&mut self, socket: &mut dyn Write) -> Result<()> {
+        while self.session.wants_write() {
+            self.session.write_tls(socket)?;
+        }
+        Ok(())
+    }
+}
