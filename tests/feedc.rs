@@ -11,8 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-use support::process::{signal, wait_until};
-use support::site::Site;
+use support::process::{free_port, signal, wait_until};
+use support::site::{FEEDD, Site};
 use tempfile::TempDir;
 
 const FEEDC: &str = env!("CARGO_BIN_EXE_feedc");
@@ -316,4 +316,67 @@ fn follow_shows_what_comes_through_an_outage_until_it_is_stopped() {
     signal(json_lines.child.id(), rustix::process::Signal::INT);
     assert!(wait_until(WITHIN, || json_lines.child.try_wait().unwrap().is_some()));
     assert!(json_lines.child.wait().unwrap().success());
+}
+
+/// A site that wants logins and has made its own certificate; its address for TLS, and a file with the
+/// password of the account `me`.
+fn with_login() -> (Reader, String, String) {
+    let tls = format!("127.0.0.1:{}", free_port());
+    let options = ["--self-signed", "--require-login", "--listen-tls", &tls];
+    let mut site = Site::init_with("a.example", &["local.test"], &options);
+    let mut add = Command::new(FEEDD);
+    add.args(["user", "add", "me", "--password-stdin", "-c"]).arg(site.config()).stdin(Stdio::piped());
+    let mut adding = add.stdout(Stdio::null()).spawn().unwrap();
+    adding.stdin.take().unwrap().write_all(b"secret\n").unwrap();
+    assert!(adding.wait().unwrap().success());
+    site.start();
+    let reader = Reader::at(site);
+    let file = reader.home.path().join("password");
+    fs::write(&file, "secret\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    (reader, tls, file.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn logins_go_over_tls_to_a_server_that_is_known() {
+    let (reader, tls, password) = with_login();
+    let login = ["--user", "me", "--password-file", &password];
+    let certificate = reader.site.dir().join("tls/certificate.pem");
+    let certificate = certificate.to_str().unwrap();
+    // What to pin is told, here by the refusal of another one.
+    let wrong = "ab".repeat(32);
+    let refused = reader.bad(&[&["list", "-s", &tls, "--tls", "on", "--pin", &wrong], &login[..]].concat());
+    let pin = refused.split_once("it shows ").unwrap().1.split(',').next().unwrap().to_owned();
+    let unknown = reader.bad(&[&["list", "-s", &tls, "--tls", "on"], &login[..]].concat());
+    let told = unknown.contains("its certificate is not known") && unknown.contains(&format!("--pin {pin}"));
+    // Where this machine knows no authorities at all there is no handshake either.
+    assert!(told || unknown.contains("no certificate authorities"), "{unknown}");
+    assert_eq!(unknown.lines().count(), 1, "{unknown}");
+
+    let clear = reader.server();
+    for at in [["-s", &tls, "--tls", "on"], ["-s", &clear, "--tls", "starttls"]] {
+        for known in [["--pin", &pin], ["--ca", certificate]] {
+            let list = reader.good(&[&["list"], &at[..], &known, &login].concat());
+            assert!(list.contains("local.test"), "{list}");
+        }
+        let refused = reader.bad(&[&["list"], &at[..], &["--pin", &wrong], &login].concat());
+        assert!(refused.contains("not the pinned one") && refused.contains(&wrong), "{refused}");
+        let nobody = reader.bad(&[&["list"], &at[..], &["--pin", &pin]].concat());
+        assert!(nobody.contains("--user NAME --password-file FILE"), "{nobody}");
+    }
+    let in_clear = reader.bad(&[&["list"], &login[..]].concat());
+    assert!(in_clear.contains("in clear") && !in_clear.contains("secret"), "{in_clear}");
+
+    reader.settings(&format!(
+        "[server.home]\naddress = \"{tls}\"\ntls = \"on\"\npin = \"{pin}\"\nname = \"me\"\n\
+         password_file = \"{password}\"\n[server.command]\naddress = \"{clear}\"\ntls = \"starttls\"\n\
+         pin = \"{pin}\"\nname = \"me\"\npassword_command = \"cat {password}\"\n"
+    ));
+    let id = reader.post(&["-s", "home", "-n", "local.test", "--subject", "s"], "hello\n");
+    // Compressed, and told by a URL.
+    assert!(reader.good(&["overview", &format!("nntps://{tls}/local.test")]).contains(&id));
+    assert!(reader.good(&["read", &id, "-s", "command"]).ends_with("\n\nhello\n"));
+    fs::write(&password, "wrong\n").unwrap();
+    let failed = reader.bad(&["list", "-s", "home"]);
+    assert!(failed.contains("login as \"me\" failed: 481") && !failed.contains("wrong"), "{failed}");
 }
