@@ -2,9 +2,9 @@
 
 use super::super::Failure;
 use super::super::output::{counted, say, size};
+use super::servers::Servers;
 use crate::binary::Nzb;
 use crate::binary::nzb::NZB_MAX;
-use crate::client::Server;
 use crate::transfer::fetch;
 use crate::transfer::upload;
 use crate::transfer::{TransferError, Watcher};
@@ -126,7 +126,8 @@ impl Watcher for Bar {
     }
 }
 
-pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(), Failure> {
+pub(super) fn upload(servers: &Servers, arguments: &UploadArguments) -> Result<(), Failure> {
+    let server = servers.server(None)?;
     let one_line = |what: &str, text: &str| match text.trim() {
         "" => Err(Failure::because(format!("the {what} is empty"))),
         text if text.contains(char::is_control) => {
@@ -134,7 +135,7 @@ pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(),
         }
         _ => Ok(()),
     };
-    let from = arguments.from.clone().unwrap_or_else(super::post::default_from);
+    let from = arguments.from.clone().unwrap_or_else(|| super::post::default_from(&servers.identity()));
     one_line("author", &from)?;
     one_line("newsgroup", &arguments.newsgroup)?;
     arguments.subject.as_deref().map_or(Ok(()), |subject| one_line("subject", subject))?;
@@ -158,7 +159,7 @@ pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(),
         nzb,
     };
     let bar = Bar::new();
-    let uploaded = upload::upload(&request, server, &bar).map_err(|error| {
+    let uploaded = upload::upload(&request, &server, &bar).map_err(|error| {
         let state = upload::journal_path(&request.nzb);
         let kept = if state.exists() { "; the same command goes on where it was" } else { "" };
         Failure::because(format!("{error}{kept}"))
@@ -206,7 +207,8 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-pub(super) fn fetch(servers: &[Server], arguments: &FetchArguments) -> Result<(), Failure> {
+pub(super) fn fetch(servers: &Servers, arguments: &FetchArguments) -> Result<(), Failure> {
+    let servers = servers.servers()?;
     let path = &arguments.nzb;
     let failed = |error: io::Error| Failure::because(format!("{}: {error}", path.display()));
     let mut text = Vec::new();
@@ -227,7 +229,7 @@ pub(super) fn fetch(servers: &[Server], arguments: &FetchArguments) -> Result<()
         connections: usize::from(arguments.connections),
     };
     let bar = Bar::new();
-    let fetched = fetch::fetch(&request, servers, &bar);
+    let fetched = fetch::fetch(&request, &servers, &bar);
     let took = bar.finish();
     let fetched = fetched?;
     for error in &fetched.unreachable {
