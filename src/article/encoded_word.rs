@@ -16,9 +16,13 @@ pub fn encoded(value: &str) -> String {
         Some(at) if value[at..].is_ascii() => value.split_at(at),
         _ => (value, ""),
     };
+    let phrase = phrase.trim();
+    // Quotes belong to the phrase of an address, and not into its encoded-words.
+    let bare = phrase.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let phrase = if address.is_empty() { phrase } else { bare.unwrap_or(phrase) };
     let mut words = Vec::new();
     let mut word = String::new();
-    for c in phrase.trim().chars() {
+    for c in phrase.chars() {
         if word.len() + c.len_utf8() > WORD_OCTETS {
             words.push(std::mem::take(&mut word));
         }

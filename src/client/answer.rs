@@ -121,13 +121,15 @@ impl ClientError {
 
     /// Does the server not know the command or its arguments (RFC 3977 s.3.2.1)?
     pub fn is_unknown_command(&self) -> bool {
-        matches!(self, Self::Declined(answer) if matches!(answer.code, Code(500 | 501 | 502 | 503)))
+        matches!(self, Self::Declined(answer) if matches!(answer.code, Code(500..=503)))
     }
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.code.0, self.text)
+        // What a server says may be shown on a terminal, and must not command it.
+        let text: String = self.text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        write!(f, "{} {text}", self.code.0)
     }
 }
 

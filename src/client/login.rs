@@ -45,7 +45,10 @@ impl Client {
         // What it can do depends on who asks (RFC 4643 s.2.2).
         self.capabilities = None;
         match answer.code {
-            Code(281) => Ok(()),
+            Code(281) => {
+                self.logged_in = true;
+                Ok(())
+            }
             Code(483) => Err(self.insecure()),
             _ => Err(ClientError::Refused(format!(
                 "{server}: the login as {:?} failed: {answer}; look at the name and the password",

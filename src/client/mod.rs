@@ -45,6 +45,7 @@ pub struct Client {
     posting: bool,
     /// Can nobody listen?
     secure: bool,
+    logged_in: bool,
     compressed: bool,
     /// What the server says it can do, once it has been asked; none within when it knows no
     /// CAPABILITIES.
@@ -103,6 +104,7 @@ impl Client {
                 link: None,
                 posting: greeting.code == Code(200),
                 secure: false,
+                logged_in: false,
                 compressed: false,
                 capabilities: None,
                 group: None,
@@ -245,8 +247,12 @@ impl Client {
         if self.compressed || !self.link.as_ref().is_some_and(|link| link.server.compress) {
             return Ok(());
         }
-        let offered = self.capabilities()?.is_some_and(|known| known.compress_deflate);
-        if !offered {
+        let logged_in = self.logged_in;
+        let wise = self.capabilities()?.is_some_and(|known| {
+            // No login can follow (RFC 8054 s.2.2.2), and who offers one may want it at any time.
+            known.compress_deflate && (logged_in || !(known.authinfo_user || known.sasl_plain))
+        });
+        if !wise {
             return Ok(());
         }
         let answer = self.command("COMPRESS DEFLATE")?;

@@ -110,6 +110,24 @@ impl Scripted {
 trait Duplex: Read + Write {}
 impl<T: Read + Write> Duplex for T {}
 
+struct Halves(Input, Output);
+
+impl Read for Halves {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Halves {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.1.write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.1.flush()
+    }
+}
+
 fn converse(tcp: TcpStream, tls: bool, script: Script, config: &Arc<ServerConfig>) {
     let secured = |tcp: TcpStream| -> Box<dyn Duplex> {
         Box::new(StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), tcp))
@@ -134,8 +152,14 @@ fn converse(tcp: TcpStream, tls: bool, script: Script, config: &Arc<ServerConfig
             return;
         }
         stream.get_mut().write_all(reply.as_bytes()).unwrap();
+        stream.get_mut().flush().unwrap();
         if *expected == "STARTTLS" && reply.starts_with("382") {
             stream = BufReader::new(secured(under.try_clone().unwrap()));
+        }
+        if *expected == "COMPRESS DEFLATE" && reply.starts_with("206") {
+            let (input, output) =
+                stream::deflated(Box::new(under.try_clone().unwrap()), Box::new(under.try_clone().unwrap()));
+            stream = BufReader::new(Box::new(Halves(input, output)));
         }
     }
 }
@@ -321,4 +345,41 @@ fn both_halves_of_tls_move_at_once() {
     }
     writer.join().unwrap();
     echo.join().unwrap();
+}
+
+#[test]
+fn overviews_are_compressed_and_old_servers_understood() {
+    let scripted = Scripted::serve(
+        false,
+        &[
+            &[
+                ("CAPABILITIES", "101 can\r\nREADER\r\nCOMPRESS DEFLATE\r\n.\r\n"),
+                ("GROUP a.b", "211 1 1 1 a.b\r\n"),
+                ("COMPRESS DEFLATE", "206 on\r\n"),
+                ("OVER 1-", "500 what?\r\n"),
+                ("XOVER 1-", "224 x\r\n1\ts\tf\td\t<i@d>\t\t120\t4\r\n.\r\n"),
+                ("HDR Xref 1", "500 what?\r\n"),
+                ("XHDR Xref 1", "221 x\r\n1 h a.b:1\r\n.\r\n"),
+                ("XPAT From 1- *f*", "503 no\r\n"),
+                ("ARTICLE 1", ""),
+            ],
+            // The next connection is not compressed before it must be.
+            &[
+                ("CAPABILITIES", "101 can\r\nREADER\r\nCOMPRESS DEFLATE\r\nAUTHINFO USER\r\n.\r\n"),
+                ("GROUP a.b", "211 1 1 1 a.b\r\n"),
+                ("ARTICLE 1", "220 1\r\nA: b\r\n\r\n.\r\n"),
+                // Somebody who may have to log in yet does not compress.
+                ("OVER 1-", "423 none\r\n"),
+            ],
+        ],
+    );
+    let mut client = Client::connect(&Server::from(scripted.address)).unwrap();
+    client.group("a.b").unwrap();
+    assert_eq!(client.overview("1-").unwrap()[0].id, "<i@d>");
+    assert_eq!(client.field("Xref", "1").unwrap(), [(1, "h a.b:1".to_owned())]);
+    assert_eq!(client.matching("From", "1-", "*f*").unwrap(), None);
+    assert_eq!(client.article("1").unwrap(), b"A: b\r\n\r\n");
+    assert_eq!(client.overview("1-").unwrap(), []);
+    drop(client);
+    scripted.served.join().unwrap();
 }

@@ -32,14 +32,12 @@ pub enum Verification {
 /// Why there is no TLS with a server.
 #[derive(Debug)]
 pub enum HandshakeError {
-    /// The certificate is not believed: why.
+    /// The certificate is not believed.
     Certificate {
-        /// The verifier's reason.
-        why: Error,
+        /// What is wrong with it and what to do, in a line.
+        why: String,
         /// What the server showed.
         seen: Fingerprint,
-        /// By what it was verified.
-        verification: Verification,
     },
     /// The other end does not speak TLS.
     NoTls,
@@ -52,24 +50,22 @@ pub enum HandshakeError {
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Certificate { seen, verification: Verification::Pin(pin), .. } => write!(
-                f,
-                "its certificate is not the pinned one: it shows {seen}, pinned is {pin}; \
-                 ask its operator whether it has a new one before you change --pin"
-            ),
-            Self::Certificate { why, seen, .. } => {
-                write!(f, "{}; use --ca FILE, or --pin {seen} if its operator confirms that", reason(why))
-            }
+            Self::Certificate { why, .. } | Self::Failed(why) => f.write_str(why),
             Self::NoTls => f.write_str("there is no TLS on that port; use --tls starttls or --tls off"),
             Self::Io(error) => error.fmt(f),
-            Self::Failed(why) => f.write_str(why),
         }
     }
 }
 
-/// What is wrong with a certificate.
-fn reason(why: &Error) -> String {
-    match why {
+/// What is wrong with a certificate that was verified by `verification`, and what to do.
+fn distrust(why: &Error, seen: Fingerprint, verification: &Verification) -> String {
+    if let Verification::Pin(pin) = verification {
+        return format!(
+            "its certificate is not the pinned one: it shows {seen}, pinned is {pin}; ask its operator \
+             whether it has a new one before you change --pin"
+        );
+    }
+    let reason = match why {
         Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "its certificate is not known: no authority that we trust has signed it".to_owned()
         }
@@ -85,7 +81,8 @@ fn reason(why: &Error) -> String {
             "its certificate has expired".to_owned()
         }
         other => format!("its certificate is not believed: {other}"),
-    }
+    };
+    format!("{reason}; use --ca FILE, or --pin {seen} if its operator confirms that")
 }
 
 /// Does the handshake with `host` (a name or an address) over a connection. `alpn` offers `nntp`,
@@ -131,11 +128,7 @@ fn judged(error: io::Error, verifier: &Verifier, verification: &Verification) ->
         Some(Error::InvalidMessage(_)) => HandshakeError::NoTls,
         Some(why @ (Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_))) => {
             match verifier.seen.get() {
-                Some(seen) => HandshakeError::Certificate {
-                    why: why.clone(),
-                    seen: *seen,
-                    verification: verification.clone(),
-                },
+                Some(&seen) => HandshakeError::Certificate { why: distrust(why, seen, verification), seen },
                 None => HandshakeError::Failed(format!("TLS: {why}")),
             }
         }

@@ -347,20 +347,27 @@ fn two_hundred_megabytes() {
     let state = folder.path().join("two.feedc-upload");
     let two = [&options[..], &["--nzb", "two.nzb"]].concat();
     kill_at(&mut feedc(folder.path(), &two), &state, 100);
+    let mut late = Site::init("late.example", &[NEWSGROUP]);
+    late.start();
+    late.peer_with(&a);
+    a.peer_with(&late);
     println!("upload, killed: {}", succeed(&mut feedc(folder.path(), &two)));
     let ids = [ids(&folder.path().join("one.nzb")), ids(&folder.path().join("two.nzb"))].concat();
     for site in [&b, &c] {
         until_there(site, &ids);
     }
-    let from_both = ["-s", &at_b, "-s", &at_c, "-o"];
-    let fetch = |nzb, folder| [&["fetch", nzb][..], &from_both, &[folder]].concat();
-    println!("fetch, undisturbed: {}", succeed(&mut feedc(folder.path(), &fetch("one.nzb", "one"))));
+    let missing = late.client().missing(&ids[280..]).len();
+    assert!((100..280).contains(&missing), "{missing}");
+    let at_late = address(&late);
+    // The second list from one that has all and one that joined in the middle of it.
+    let fetch = |list, from, into| ["fetch", list, "-s", &at_b, "-s", from, "-o", into];
+    println!("fetch, undisturbed: {}", succeed(&mut feedc(folder.path(), &fetch("one.nzb", &at_c, "one"))));
     kill_at(
-        &mut feedc(folder.path(), &fetch("two.nzb", "two")),
+        &mut feedc(folder.path(), &fetch("two.nzb", &at_late, "two")),
         &folder.path().join("two/two.nzb.feedc-fetch"),
         100,
     );
-    println!("fetch, killed: {}", succeed(&mut feedc(folder.path(), &fetch("two.nzb", "two"))));
+    println!("fetch, killed: {}", succeed(&mut feedc(folder.path(), &fetch("two.nzb", &at_late, "two"))));
     for copy in ["one/big.bin", "two/big.bin"] {
         assert_eq!(sum(&folder.path().join(copy)), sum(&file), "{copy}");
     }

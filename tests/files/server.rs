@@ -78,7 +78,8 @@ fn serve(
                 let mut body = body.clone();
                 let middle = body.len() / 2;
                 if *manner == Manner::Damages {
-                    body[middle] = if body[middle] == b'a' { b'b' } else { b'a' };
+                    let letter = body[middle..].iter().position(|octet| (b'b'..=b'x').contains(octet));
+                    body[middle + letter.unwrap()] = b'a';
                 }
                 if *manner == Manner::Breaks && !broken.swap(true, Ordering::Relaxed) {
                     out.write_all(b"222 0\r\n")?;

@@ -75,7 +75,7 @@ fn feedc() -> String {
 }
 
 /// A word on the channel when somebody wants us to end: Ctrl-C, a closed terminal, SIGTERM.
-fn stop_signals() -> Result<Receiver<()>, Failure> {
+pub(super) fn stop_signals() -> Result<Receiver<()>, Failure> {
     let failed = |error: std::io::Error| Failure::because(format!("signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let guard = runtime.enter();

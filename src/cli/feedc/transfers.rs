@@ -2,16 +2,17 @@
 
 use super::super::Failure;
 use super::super::output::{counted, say, size};
+use super::servers::Servers;
 use crate::binary::Nzb;
 use crate::binary::nzb::NZB_MAX;
-use crate::client::Server;
-use crate::transfer::fetch::{self, Fetched};
+use crate::transfer::fetch;
 use crate::transfer::upload;
 use crate::transfer::{TransferError, Watcher};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Octets of a part: what most servers take, with room for yEnc and the header.
@@ -86,6 +87,8 @@ fn part_size(text: &str) -> Result<u64, String> {
 struct Bar {
     bar: ProgressBar,
     began: Instant,
+    /// Octets of this run.
+    moved: AtomicU64,
 }
 
 impl Bar {
@@ -97,14 +100,15 @@ impl Bar {
         ) {
             bar.set_style(style);
         }
-        Self { bar, began: Instant::now() }
+        Self { bar, began: Instant::now(), moved: AtomicU64::new(0) }
     }
 
-    /// Takes it away: ` in 4.1 s (48.8 MiB/s)` for so many octets.
-    fn finish(&self, octets: u64) -> String {
+    /// Takes it away: ` in 4.1 s (48.8 MiB/s)`.
+    fn finish(&self) -> String {
         self.bar.finish_and_clear();
         let took = self.began.elapsed().as_secs_f64();
-        format!(" in {took:.1} s ({}/s)", size((octets as f64 / took.max(0.001)) as u64))
+        let rate = self.moved.load(Ordering::Relaxed) as f64 / took.max(0.001);
+        format!(" in {took:.1} s ({}/s)", size(rate as u64))
     }
 }
 
@@ -117,11 +121,13 @@ impl Watcher for Bar {
     }
 
     fn advances(&self, octets: u64) {
+        self.moved.fetch_add(octets, Ordering::Relaxed);
         self.bar.inc(octets);
     }
 }
 
-pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(), Failure> {
+pub(super) fn upload(servers: &Servers, arguments: &UploadArguments) -> Result<(), Failure> {
+    let server = servers.server(None)?;
     let one_line = |what: &str, text: &str| match text.trim() {
         "" => Err(Failure::because(format!("the {what} is empty"))),
         text if text.contains(char::is_control) => {
@@ -129,7 +135,7 @@ pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(),
         }
         _ => Ok(()),
     };
-    let from = arguments.from.clone().unwrap_or_else(super::post::default_from);
+    let from = arguments.from.clone().unwrap_or_else(|| super::post::default_from(&servers.identity()));
     one_line("author", &from)?;
     one_line("newsgroup", &arguments.newsgroup)?;
     arguments.subject.as_deref().map_or(Ok(()), |subject| one_line("subject", subject))?;
@@ -153,12 +159,12 @@ pub(super) fn upload(server: &Server, arguments: &UploadArguments) -> Result<(),
         nzb,
     };
     let bar = Bar::new();
-    let uploaded = upload::upload(&request, server, &bar).map_err(|error| {
+    let uploaded = upload::upload(&request, &server, &bar).map_err(|error| {
         let state = upload::journal_path(&request.nzb);
         let kept = if state.exists() { "; the same command goes on where it was" } else { "" };
         Failure::because(format!("{error}{kept}"))
     });
-    let took = bar.finish(uploaded.as_ref().map_or(0, |uploaded| uploaded.octets));
+    let took = bar.finish();
     let uploaded = uploaded?;
     let before = match uploaded.before {
         0 => String::new(),
@@ -184,6 +190,8 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
         let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let mut inside: Vec<PathBuf> = entries.map_err(failed)?.iter().map(fs::DirEntry::path).collect();
+        // An upload of the folder that we are in has its journal there.
+        inside.retain(|entry| entry.extension().is_none_or(|ending| ending != "feedc-upload"));
         inside.sort();
         for entry in inside {
             if entry.is_file() {
@@ -199,7 +207,8 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-pub(super) fn fetch(servers: &[Server], arguments: &FetchArguments) -> Result<(), Failure> {
+pub(super) fn fetch(servers: &Servers, arguments: &FetchArguments) -> Result<(), Failure> {
+    let servers = servers.servers()?;
     let path = &arguments.nzb;
     let failed = |error: io::Error| Failure::because(format!("{}: {error}", path.display()));
     let mut text = Vec::new();
@@ -220,15 +229,15 @@ pub(super) fn fetch(servers: &[Server], arguments: &FetchArguments) -> Result<()
         connections: usize::from(arguments.connections),
     };
     let bar = Bar::new();
-    let fetched = fetch::fetch(&request, servers, &bar);
-    let octets = |fetched: &Fetched| fetched.files.iter().map(|(_, octets)| octets).sum();
-    let took = bar.finish(fetched.as_ref().map_or(0, octets));
+    let fetched = fetch::fetch(&request, &servers, &bar);
+    let took = bar.finish();
     let fetched = fetched?;
     for error in &fetched.unreachable {
         eprintln!("feedc: {error}");
     }
     if !fetched.files.is_empty() {
-        let (files, octets) = (counted(fetched.files.len() as u64, "file"), size(octets(&fetched)));
+        let files = counted(fetched.files.len() as u64, "file");
+        let octets = size(fetched.files.iter().map(|(_, octets)| octets).sum());
         let names: Vec<&str> = fetched.files.iter().map(|(name, _)| name.as_str()).collect();
         say(format!("fetched {files} of {octets}{took}: {}", names.join(", ")))?;
     }

@@ -128,7 +128,11 @@ impl Target {
     ) -> Result<(), TransferError> {
         let mut guard = locked(&self.state);
         let state = &mut *guard;
-        let Some(name) = state.name.clone() else { return Ok(()) };
+        let Some(name) = state.name.clone() else {
+            state.parts.clear();
+            state.stored.clear();
+            return Ok(());
+        };
         let (part, whole) = (folder.path.join(part_name(&name)), folder.path.join(&name));
         if state.is_done && whole.exists() {
             return Ok(());

@@ -10,6 +10,7 @@ use crate::transfer::waiting::{FAILURES_MAX, Over, delay, locked};
 use crate::wire::Code;
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::thread;
 
 /// Commands in flight: enough that a round trip takes no time from the articles.
 const DEPTH: usize = 4;
@@ -45,14 +46,29 @@ impl From<ClientError> for Trouble {
     }
 }
 
+/// A connection's share in the work, which ends with it however it ends.
+struct Share<'a> {
+    queue: &'a Queue,
+    server: usize,
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.queue.leave(self.server);
+        if thread::panicking() {
+            // What it had in hand nobody will bring back, so nobody must wait for it.
+            self.queue.stop();
+        }
+    }
+}
+
 /// Fetches over one connection at a time to a server.
 ///
 /// # Errors
 /// When the server is not to be had, or for something that ends the fetch as a whole.
 pub(super) fn fetch_from(server: usize, work: &Work<'_>) -> Result<(), TransferError> {
-    let done = fetch_over_connections(server, work);
-    work.queue.leave(server);
-    done
+    let _share = Share { queue: work.queue, server };
+    fetch_over_connections(server, work)
 }
 
 fn fetch_over_connections(server: usize, work: &Work<'_>) -> Result<(), TransferError> {
@@ -129,17 +145,19 @@ fn fetch_over(
         }
         client.flush()?;
         let answer = client.answer()?;
-        let block = match answer.code {
-            Code(222) => Some(client.block(ARTICLE_MAX)?),
+        let given = match answer.code {
+            Code(222) => Ok(client.block(ARTICLE_MAX)?),
+            Code(400 | 403 | 480..=483 | 500..=502) => return Err(ClientError::Declined(answer).into()),
             // RFC 3977 s.6.2.3.1, and 451 from servers that had to remove it.
-            Code(420 | 423 | 430 | 451) => None,
-            _ => return Err(ClientError::Declined(answer).into()),
+            Code(420 | 423 | 430 | 451) => Err(None),
+            Code(400..) => Err(Some(answer.to_string())),
+            _ => return Err(ClientError::Protocol(answer.to_string()).into()),
         };
         *failures = 0;
         let Some(job) = window.pop_front() else { break };
-        match block {
-            None => work.queue.not_from(server, job, None),
-            Some(block) => take_in(&block, server, job, work).map_err(Trouble::Final)?,
+        match given {
+            Ok(block) => take_in(&block, server, job, work).map_err(Trouble::Final)?,
+            Err(why) => work.queue.not_from(server, job, why),
         }
     }
     Ok(())
