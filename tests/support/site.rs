@@ -88,10 +88,17 @@ impl Site {
     /// When it does not come.
     #[track_caller]
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with these variables in its environment.
+    #[track_caller]
+    pub fn start_with(&mut self, variables: &[(&str, &str)]) {
         assert!(self.running.is_none(), "{} runs already", self.identity);
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let mut child = Command::new(FEEDD)
             .args([OsStr::new("run"), OsStr::new("-c"), self.config().as_os_str()])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
