@@ -124,7 +124,7 @@ fn who_is_too_slow_is_cut_and_who_is_silent_is_not() {
     let counters = house.daemon.counters();
     let article = posted(Some("<large@load.example>"), "misc.test", 400_000);
     assert!(house.clear().post(&article).starts_with("240"));
-    let mut silent = vec![house.clear(), house.tls(), house.tls(), house.clear()];
+    let mut silent = [house.clear(), house.tls(), house.tls(), house.clear()];
     silent[2].compress();
     // Asked for an article, and none of it sent.
     silent[3].expect("POST", "340");

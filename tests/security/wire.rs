@@ -206,10 +206,19 @@ impl Wire {
         }
     }
 
-    /// All that the server still says until it closes; nothing where it breaks off.
+    /// All that the server still says until it closes or breaks off.
+    #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
-        while self.fill().is_ok_and(|count| count > 0) {}
-        std::mem::take(&mut self.unread)
+        loop {
+            match self.fill() {
+                Ok(0) => return std::mem::take(&mut self.unread),
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(error.kind() != ErrorKind::WouldBlock, "the connection goes on: {error}");
+                    return std::mem::take(&mut self.unread);
+                }
+            }
+        }
     }
 
     #[track_caller]
