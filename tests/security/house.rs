@@ -112,10 +112,7 @@ impl House {
 
     /// With a certificate to show, and its key.
     pub fn client_with(&self, shown: Option<(&str, &str)>, alpn: &[&[u8]]) -> rustls::ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(self.folder.path().join("tls/certificate.pem")).unwrap())
-            .unwrap();
+        let roots = roots(self.folder.path());
         let builder =
             rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
                 .with_safe_default_protocol_versions()
@@ -138,6 +135,20 @@ impl Drop for House {
     fn drop(&mut self) {
         self.runtime.block_on(self.daemon.stop());
     }
+}
+
+fn roots(folder: &Path) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join("tls/certificate.pem")).unwrap()).unwrap();
+    roots
+}
+
+/// A client's config that trusts the certificate of the site in this folder.
+pub fn trusting(folder: &Path) -> Arc<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_root_certificates(roots(folder)).with_no_client_auth())
 }
 
 /// Puts a certificate of its own into the folder, in place of the one before.

@@ -10,5 +10,6 @@ mod channels;
 mod house;
 mod logins;
 mod newsgroups;
+mod readers;
 mod starttls;
 mod wire;

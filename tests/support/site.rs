@@ -33,6 +33,11 @@ pub struct Site {
 impl Site {
     /// Makes a site folder with `feedd init` and the given newsgroups; does not start it.
     pub fn init(identity: &str, newsgroups: &[&str]) -> Self {
+        Self::init_with(identity, newsgroups, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn init_with(identity: &str, newsgroups: &[&str], more: &[&str]) -> Self {
         let site =
             Self { identity: identity.to_owned(), port: free_port(), running: None, folder: temp_dir() };
         let listen = format!("127.0.0.1:{}", site.port);
@@ -42,7 +47,7 @@ impl Site {
         for newsgroup in newsgroups {
             args.extend(["--group", newsgroup]);
         }
-        succeed(Command::new(FEEDD).args(args));
+        succeed(Command::new(FEEDD).args(args).args(more));
         site
     }
 
