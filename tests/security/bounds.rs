@@ -5,7 +5,8 @@ use crate::support::articles::posted;
 use crate::support::process::{memory_kib, wait_until};
 use crate::support::site::Site;
 use crate::wire::{Wire, lossy};
-use std::net::Ipv4Addr;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
@@ -99,6 +100,39 @@ fn octets_that_are_no_deflate_close_the_connection_and_give_its_place_back() {
         let connections = &house.daemon.counters().connections;
         assert!(wait_until(A_MINUTE, || connections.load(Ordering::Relaxed) == 0));
     }
+}
+
+/// An octet that went wrong on the way, somewhere in what TLS or deflate made of a dialogue, and a
+/// connection that breaks off at any place: nothing but that connection ends.
+#[test]
+fn damage_on_the_way_ends_one_connection_and_nothing_else() {
+    let house = House::start("", GROUPS, |_| {});
+    let mut random = crate::support::random::Random::seeded();
+    let text =
+        [&b"GROUP misc.test\r\nPOST\r\n"[..], &posted(None, "misc.test", 3000), b"OVER 1-\r\nHELP\r\n"]
+            .concat();
+    for round in 0..120 {
+        let mut wire = if round % 3 == 0 { house.clear() } else { house.tls() };
+        let compressed = round % 3 < 2;
+        if compressed {
+            wire.compress();
+        }
+        let mut octets = wire.on_the_wire(&text);
+        let at = random.below(octets.len() as u64) as usize;
+        if random.below(4) > 0 {
+            octets[at] ^= 1 << random.below(8);
+        } else {
+            octets.truncate(at);
+        }
+        // It may have been cut before all of it is sent.
+        let _ = wire.socket.write_all(&octets).and_then(|()| wire.socket.shutdown(Shutdown::Write));
+        let mut said = Vec::new();
+        let _ = wire.socket.read_to_end(&mut said);
+    }
+    let connections = &house.daemon.counters().connections;
+    assert!(wait_until(A_MINUTE, || connections.load(Ordering::Relaxed) == 0));
+    let mut wire = house.tls();
+    assert!(wire.post(&posted(None, "misc.test", 300)).starts_with("240"));
 }
 
 /// A client that begins and does not go on, in one of the ways there are.

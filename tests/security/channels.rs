@@ -29,7 +29,7 @@ fn dialogue(random: &mut Random, round: u64) -> Vec<u8> {
             2 => "LISTGROUP".to_owned(),
             3 => "OVER 1-".to_owned(),
             4 => format!("HDR Subject {}", random.below(4)),
-            5 => ["NEXT", "LAST", "STAT", "BODY", "HEAD 1"][random.below(5) as usize].to_owned(),
+            5 => ["NEXT", "LAST", "STAT", "BODY", "HEAD 1", "BODY 1"][random.below(6) as usize].to_owned(),
             6 => format!("CHECK {}", id(random)),
             7 => ["NONSENSE", "LIST OVERVIEW.FMT", "HELP", "MODE READER", "NEWGROUPS 1", ""]
                 [random.below(6) as usize]
@@ -47,7 +47,8 @@ fn dialogue(random: &mut Random, round: u64) -> Vec<u8> {
                 let (id, groups) = (id(random), group(random));
                 text.extend_from_slice(format!("TAKETHIS {id}\r\n").as_bytes());
                 // One date for all of a dialogue's copies.
-                let article = relayed(&id, groups, random.below(9000) as usize);
+                let size = if random.below(8) == 0 { 100_000 } else { random.below(9000) };
+                let article = relayed(&id, groups, size as usize);
                 text.extend_from_slice(&article);
                 continue;
             }

@@ -11,6 +11,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const GROUPS: &[&str] = &["misc.test"];
@@ -287,4 +288,42 @@ fn a_client_certificate_logs_in_if_it_is_of_the_authority() {
     wire.expect("GROUP misc.test", "483");
     wire.starttls(Arc::new(house.client_with(Some((&gate.0, &gate.1)), &[b"nntp"])));
     wire.expect("GROUP misc.test", "211");
+}
+
+/// Whoever logs in while the rules change gets the old ones or the new ones, and no mixture.
+#[test]
+fn a_login_meets_the_rules_before_a_reload_or_those_behind_it() {
+    const BEFORE: &str = "accounts = [\"alice\"]\nread = \"misc.*\"\npost = \"misc.*\"\n";
+    const BEHIND: &str = "accounts = [\"alice\"]\nread = \"alt.*\"\n";
+    let rules = format!("clear_logins = true\n[[access.rule]]\n{BEFORE}");
+    let house = House::with_logins(&rules, &["misc.test", "alt.test"], |_| {});
+    let text = fs::read_to_string(house.config()).unwrap();
+    let port = house.port;
+    let logins: Vec<_> = (0..4)
+        .map(|_| {
+            thread::spawn(move || {
+                for _ in 0..15 {
+                    let mut wire = Wire::connect(HERE, port);
+                    wire.greet();
+                    assert!(wire.login("alice", PASSWORD).starts_with("281"));
+                    wire.send(b"GROUP misc.test\r\nGROUP alt.test\r\nPOST\r\n").unwrap();
+                    let codes = [(); 3].map(|()| wire.line().unwrap()[..3].to_owned());
+                    assert!(codes == ["211", "411", "340"] || codes == ["411", "211", "440"], "{codes:?}");
+                }
+            })
+        })
+        .collect();
+    let mut behind = false;
+    while logins.iter().any(|login| !login.is_finished()) {
+        behind = !behind;
+        fs::write(house.config(), if behind { text.replace(BEFORE, BEHIND) } else { text.clone() }).unwrap();
+        house.reload().unwrap();
+    }
+    for login in logins {
+        login.join().unwrap();
+    }
+    let begun = Instant::now();
+    while house.daemon.counters().connections.load(Ordering::Relaxed) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "a connection is left");
+    }
 }

@@ -73,7 +73,24 @@ impl Wire {
 
     /// Sends octets through whatever layers there are.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let packed = match &mut self.deflate {
+        let packed = self.pack(bytes);
+        self.send_packed(&packed)
+    }
+
+    /// What would be sent.
+    pub fn on_the_wire(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let packed = self.pack(bytes);
+        let Some(tls) = &mut self.tls else { return packed };
+        let mut octets = Vec::new();
+        for piece in packed.chunks(16 * 1024) {
+            tls.writer().write_all(piece).unwrap();
+            tls.write_tls(&mut octets).unwrap();
+        }
+        octets
+    }
+
+    fn pack(&mut self, bytes: &[u8]) -> Vec<u8> {
+        match &mut self.deflate {
             None => bytes.to_vec(),
             Some((pack, _)) => {
                 let mut out = Vec::with_capacity(bytes.len() + 1024);
@@ -87,8 +104,7 @@ impl Wire {
                     }
                 }
             }
-        };
-        self.send_packed(&packed)
+        }
     }
 
     /// Past the compression.
