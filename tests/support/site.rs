@@ -33,12 +33,18 @@ pub struct Site {
 impl Site {
     /// Makes a site folder with `feedd init` and the given newsgroups; does not start it.
     pub fn init(identity: &str, newsgroups: &[&str]) -> Self {
+        Self::init_with(identity, newsgroups, &[])
+    }
+
+    /// The same with more arguments for `feedd init`.
+    pub fn init_with(identity: &str, newsgroups: &[&str], more: &[&str]) -> Self {
         let site =
             Self { identity: identity.to_owned(), port: free_port(), running: None, folder: temp_dir() };
         let listen = format!("127.0.0.1:{}", site.port);
         let dir = site.dir();
         let mut args = vec!["init", dir.to_str().unwrap(), "--identity", identity];
         args.extend(["--listen", &listen]);
+        args.extend(more);
         for newsgroup in newsgroups {
             args.extend(["--group", newsgroup]);
         }
