@@ -36,7 +36,7 @@ impl Site {
         Self::init_with(identity, newsgroups, &[])
     }
 
-    /// The same with more arguments.
+    /// The same with more arguments for `feedd init`.
     pub fn init_with(identity: &str, newsgroups: &[&str], more: &[&str]) -> Self {
         let site =
             Self { identity: identity.to_owned(), port: free_port(), running: None, folder: temp_dir() };
