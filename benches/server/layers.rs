@@ -11,20 +11,20 @@ use crate::measures::{
 const FOUR: &[usize] = &[4];
 
 pub const LAYERED: &[Measure] = &[
-    tls("OVER rows, TLS", ALL, over),
-    tls("ARTICLE 2 KB, TLS", ALL, small_by_id),
-    tls("ARTICLE 750 KB, TLS", ALL, large_by_id),
-    tls("TAKETHIS 2 KB, TLS", ALL, takethis_small),
-    tls("TAKETHIS 750 KB, TLS", ALL, takethis_large),
-    Measure { limit: LimitKind::SyncedTurn, ..tls("POST 2 KB, TLS", &[1, 16], post) },
-    packed("OVER rows, COMPRESS", Layers::Deflate, over),
-    packed("OVER rows, TLS and COMPRESS", Layers::Both, over),
-    packed("ARTICLE 2 KB, COMPRESS", Layers::Deflate, small_by_id),
-    packed("ARTICLE 2 KB, TLS, COMPRESS", Layers::Both, small_by_id),
-    packed("TAKETHIS 2 KB, COMPRESS", Layers::Deflate, takethis_small),
-    idle("memory per idle TLS reader", Layers::Tls, &[1000]),
+    tls("OVER rows (TLS)", ALL, over),
+    tls("ARTICLE 2 KB (TLS)", ALL, small_by_id),
+    tls("ARTICLE 750 KB (TLS)", ALL, large_by_id),
+    tls("TAKETHIS 2 KB (TLS)", ALL, takethis_small),
+    tls("TAKETHIS 750 KB (TLS)", ALL, takethis_large),
+    Measure { limit: LimitKind::SyncedTurn, ..tls("POST 2 KB (TLS)", &[1, 16], post) },
+    packed("OVER rows (COMPRESS)", Layers::Deflate, over),
+    packed("OVER rows (TLS + COMPRESS)", Layers::Both, over),
+    packed("ARTICLE 2 KB (COMPRESS)", Layers::Deflate, small_by_id),
+    packed("ARTICLE 2 KB (TLS + COMPRESS)", Layers::Both, small_by_id),
+    packed("TAKETHIS 2 KB (COMPRESS)", Layers::Deflate, takethis_small),
+    idle("idle reader (TLS)", Layers::Tls, &[1000]),
     // There may be 1024 compressed connections, and twice as many are opened.
-    idle("memory per idle compressed", Layers::Deflate, &[500]),
+    idle("idle reader (COMPRESS)", Layers::Deflate, &[500]),
 ];
 
 const fn tls(name: &'static str, connections: &'static [usize], take: Take) -> Measure {
