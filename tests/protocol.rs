@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use bytes::BytesMut;
-use feedd::session::{Rights, Server};
+use feedd::session::{Offers, Rights, Server};
 use feedd::wire::{ListFile, ListFiles};
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,15 +41,28 @@ fn keywords() -> BTreeSet<String> {
     keywords
 }
 
-/// The capabilities of a session that may do everything.
+/// The capabilities of a session that is offered everything, before and behind STARTTLS.
 fn capabilities() -> Vec<Vec<String>> {
-    let mut session: Server<()> = Server::new(Rights { read: true, post: true, offer: true }, 1000);
-    session.set_lists(ListFile::ALL.into_iter().fold(ListFiles::default(), ListFiles::with));
-    let mut out = Vec::new();
-    session.step(&mut BytesMut::from("CAPABILITIES\r\n"), &mut out);
-    let text = String::from_utf8(out).unwrap();
-    let lines = text.lines().skip(1).take_while(|line| *line != ".");
-    lines.map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+    let offers = Offers {
+        starttls: true,
+        login: true,
+        login_reads: true,
+        login_posts: true,
+        clear_login: false,
+        compress: true,
+    };
+    let mut lines = Vec::new();
+    for tls in [false, true] {
+        let rights = Rights { read: true, post: true, offer: true };
+        let mut session: Server<()> = Server::new(rights, 1000).on_channel(offers, tls);
+        session.set_lists(ListFile::ALL.into_iter().fold(ListFiles::default(), ListFiles::with));
+        let mut out = Vec::new();
+        session.step(&mut BytesMut::from("CAPABILITIES\r\n"), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let block = text.lines().skip(1).take_while(|line| *line != ".");
+        lines.extend(block.map(|line| line.split(' ').map(str::to_owned).collect()));
+    }
+    lines
 }
 
 #[test]
@@ -67,15 +80,12 @@ fn every_capability_is_in_the_document() {
 
 #[test]
 fn named_transcripts_are_there_and_say_what_they_are_named_for() {
-    let of_lists = |name: &str| format!("LIST {name}");
-    let headings: [(&str, &dyn Fn(&str) -> String); 2] =
-        [("Commands", &|name| name.to_owned()), ("LIST keywords", &of_lists)];
-    for (heading, command) in headings {
+    for (heading, before) in [("Commands", "\nC: "), ("LIST keywords", "\nC: LIST ")] {
         for (names, transcripts) in table(heading) {
             assert!(!transcripts.is_empty(), "{} has no transcript", names[0]);
             for transcript in &transcripts {
                 let text = read(&format!("tests/transcripts/{transcript}.txt")).to_uppercase();
-                let said = format!("\nC: {}", command(&names[0]));
+                let said = format!("{before}{}", names[0]);
                 assert!(text.contains(&said), "{transcript} does not say {}", names[0]);
             }
         }

@@ -17,6 +17,9 @@
 //! | `# list: motd` | one of the operator's lists |
 //! | `# client may: read post offer` | the client's rights; without it `read post` |
 //! | `# held: <a@example.com>` | an article that another connection is bringing |
+//! | `# certificate`, `# account: fred flintstone`, `# clear logins` | TLS, accounts, and that they need no TLS |
+//! | `# a rule lets read: *,!local.*` | the newsgroups that there are for the client, who posts nowhere then |
+//! | `# starttls`, `# compress` | in the conversation: from here on TLS, or DEFLATE; over TCP it is done |
 //! | `# not on the bare session: why`, `# not over TCP: why` | where it is not run |
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -28,6 +31,8 @@ mod script;
 mod site;
 #[path = "transcripts_run/tcp.rs"]
 mod tcp;
+#[path = "transcripts_run/wire.rs"]
+mod wire;
 
 use script::{Script, matches};
 use std::fs;

@@ -46,6 +46,11 @@ fn group_add(
         return Err("a description is one line".to_owned());
     }
     let old = store.group(name);
+    if let (Some(next), Some(high)) = (next, old.as_ref().map(|group| group.marks().high))
+        && next <= high
+    {
+        return Err(format!("{name} has given numbers up to {high}; they only go up"));
+    }
     let status_now = old.as_ref().map(|group| group.status());
     let description_now = old.as_ref().map(|group| group.description()).unwrap_or_default();
     let status_new = status.or(status_now.clone()).unwrap_or(GroupStatus::Posting);

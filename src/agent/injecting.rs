@@ -157,6 +157,9 @@ fn not_injected_before(head: &Head<'_>, policy: &Policy<'_>) -> Result<(), Reaso
         }
     }
     let Some(value) = head.value(Field::Path) else { return Ok(()) };
+    if value.trim_ascii().is_empty() {
+        return Ok(());
+    }
     let bad = |why| Err(Reason::BadField { field: Field::Path.name(), why });
     if !path::is_valid(value) {
         return bad("Illegal path element");
@@ -188,6 +191,10 @@ fn lines_are_valid(head: &Head<'_>) -> Result<(), Reason> {
         }
     }
     for (name, value) in head.iter() {
+        // Some posters leave Path to us by sending an empty one; ours takes its place.
+        if Field::from_name(name) == Some(Field::Path) && value.trim_ascii().is_empty() {
+            continue;
+        }
         if value.split(|octet| *octet == b'\n').any(|line| line.trim_ascii().is_empty()) {
             return Err(Reason::EmptyField(String::from_utf8_lossy(name).into_owned()));
         }

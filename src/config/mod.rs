@@ -258,6 +258,13 @@ impl Config {
         }
     }
 
+    /// Checks `text` as a `feedd.toml`; `file` is what mistakes call it, and relative paths begin at
+    /// its folder.
+    pub fn check_site(file: &Path, text: &str) -> Result<Site, Vec<Mistake>> {
+        let (site, mistakes) = site::check(file, text);
+        if mistakes.is_empty() { Ok(site) } else { Err(mistakes) }
+    }
+
     /// Checks `text` as the `peers.toml` of `site`; `file` is what mistakes call it.
     pub fn check_peers(site: &Site, file: &Path, text: &str) -> Result<Vec<Peer>, Vec<Mistake>> {
         let (peers, mistakes) = peers::check(file, text, &site.identity);

@@ -11,7 +11,7 @@ use crate::article::NewsgroupName;
 use crate::config::{Config, Mistake, Peer};
 use crate::feed::Feeds;
 use crate::intake::{Intake, Origin};
-use crate::net::{self, Admitted, Service, Transport};
+use crate::net::{self, Admitted, Counters, Service, Transport};
 use crate::session::Rights;
 use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
 use std::collections::HashMap;
@@ -142,6 +142,11 @@ impl Daemon {
         &self.inner.addresses
     }
 
+    /// What its connections have done since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.service.counters
+    }
+
     /// Reads the config again and applies it, or keeps the old one and says why. What only a restart
     /// can change is said, too.
     pub async fn reload(&self) -> Result<String, String> {
@@ -162,8 +167,8 @@ impl Daemon {
         }
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
-        *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new.clone();
         self.inner.service.set_lists(new.lists.clone());
+        *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
         self.inner.feeds.reload(&peers).await;
         tracing::info!("{done}");

@@ -86,7 +86,7 @@ impl Connection {
     /// Hands an article to the intake, or parks it.
     pub(super) fn submit(&mut self, article: Parked) {
         let Parked { transfer, article, since } = article;
-        let len = article.len();
+        let (via, len) = (transfer.via, article.len());
         let permits = self.service.permits(len);
         let Ok(permit) = self.service.budget.try_acquire_many(permits) else {
             self.parked = Some(Parked { transfer, article, since });
@@ -123,6 +123,15 @@ impl Connection {
             intake::Received::Deferred(cause) => self.deferred(&transfer, &cause),
         }
         self.release(len);
+        self.give_back_quota(via, len);
+    }
+
+    /// An article that was not kept is not on its poster's account.
+    fn give_back_quota(&self, via: Via, len: usize) {
+        if via == Via::Post && self.admitted.rule.is_some() {
+            let mut quotas = self.service.gate.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+            quotas.give_back(&self.admitted.quota, len.saturating_sub(TERMINATOR.len()));
+        }
     }
 
     /// Rejects what the intake has never seen.
@@ -183,6 +192,9 @@ impl Connection {
         let name = &self.admitted.name;
         while let Some((owed, outcome)) = self.ledger.pop() {
             permits += self.service.permits(owed.len);
+            if !matches!(outcome, Outcome::Accepted(_)) {
+                self.give_back_quota(owed.transfer.via, owed.len);
+            }
             if self.silent {
                 continue;
             }

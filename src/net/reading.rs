@@ -55,7 +55,9 @@ pub(super) fn answer(
             let marks = group.marks();
             let name = group.name().to_owned();
             session.answer_group(group.clone(), &name, (marks.low, marks.high, marks.count), true, out);
-            Ok(Some(Stream::Listgroup(numbers(group, range))))
+            // RFC 3977 s.6.1.2.2: as things were at this moment.
+            let high = range.high.map_or(marks.high, |high| high.min(marks.high));
+            Ok(Some(Stream::Listgroup(numbers(group, Range { high: Some(high), ..range }))))
         }
         Ask::Article(_, ref locator @ Locator::Id(ref id)) if !shows(store, view, id)? => {
             session.answer_no_article(locator, out);

@@ -2,7 +2,7 @@
 
 use super::ask::{Ask, ListKind, Locator, Rows, Step, Transfer, Via};
 use super::reply;
-use super::server::{Server, State};
+use super::server::{Server, State, Unread};
 use crate::article::MessageId;
 use crate::wildmat::{TextPattern, Wildmat};
 use crate::wire::command::RangeSpec;
@@ -15,19 +15,13 @@ impl<G> Server<G> {
                 Ok(id) => Step::Ask(Ask::Check(id)),
                 Err(step) => step,
             },
-            Command::TakeThis(id) => {
-                if !self.rights.offer {
-                    // The article follows all the same; reading it as commands would be worse.
-                    return self.refuse_offers_and_close(out);
+            Command::TakeThis(id) => match MessageId::try_from(id) {
+                Ok(id) if self.rights.offer => {
+                    self.receive(Transfer { via: Via::TakeThis, id: Some(id) });
+                    Step::Read
                 }
-                match MessageId::try_from(id) {
-                    Ok(id) => {
-                        self.receive(Transfer { via: Via::TakeThis, id: Some(id) });
-                        Step::Read
-                    }
-                    Err(_) => self.drain(Transfer { via: Via::TakeThis, id: None }, true),
-                }
-            }
+                _ => self.drain(Unread::BadMessageId),
+            },
             Command::Ihave(id) => match self.offered(id, out) {
                 Ok(id) => Step::Ask(Ask::Ihave(id)),
                 Err(step) => step,
@@ -173,23 +167,20 @@ impl<G> Server<G> {
 
     fn offered(&mut self, id: &str, out: &mut Vec<u8>) -> Result<MessageId, Step> {
         if !self.rights.offer {
-            return Err(reply::line(502, "Offering not permitted: not a peer of this site", out));
+            return Err(reply::not_a_peer(out));
         }
         MessageId::try_from(id).map_err(|_| reply::usage("message-id", out))
-    }
-
-    pub(super) fn refuse_offers_and_close(&mut self, out: &mut Vec<u8>) -> Step {
-        self.state = State::Closed;
-        reply::line(502, "Offering not permitted: not a peer of this site", out);
-        Step::Close
     }
 
     pub(super) fn receive(&mut self, transfer: Transfer) {
         self.state = State::Article { transfer, seen: 0 };
     }
 
-    pub(super) fn drain(&mut self, transfer: Transfer, bad_id: bool) -> Step {
-        self.state = State::Drain { transfer, before: 0, bad_id };
+    /// The article of a TAKETHIS follows whatever is wrong with it (RFC 4644 s.2.5.2); it is not read as
+    /// commands, and answered when it is over: RFC 3977 s.3.2.1 has the connection go on behind 502.
+    pub(super) fn drain(&mut self, why: Unread) -> Step {
+        let why = if self.rights.offer { why } else { Unread::Refused };
+        self.state = State::Drain { transfer: Transfer { via: Via::TakeThis, id: None }, before: 0, why };
         Step::Read
     }
 

@@ -67,9 +67,15 @@ pub(super) fn usage(usage: &str, out: &mut Vec<u8>) -> Step {
 /// 501 for a wildmat that is none; the text quotes nothing of the client's.
 pub(super) fn bad_wildmat(why: &WildmatError, out: &mut Vec<u8>) -> Step {
     out.extend_from_slice(b"501 Bad wildmat: ");
-    out.extend(why.0.bytes().map(|b| if b.is_ascii_graphic() || b == b' ' { b } else { b'?' }));
+    // RFC 3977 s.3.1: a response line has 512 octets at most.
+    out.extend(why.0.bytes().take(400).map(|b| if b.is_ascii_graphic() || b == b' ' { b } else { b'?' }));
     out.extend_from_slice(b"\r\n");
     Step::Replied
+}
+
+/// 502 for an offer of somebody who may not.
+pub(super) fn not_a_peer(out: &mut Vec<u8>) -> Step {
+    line(502, "Offering not permitted: not a peer of this site", out)
 }
 
 /// 412 (RFC 3977 s.6.2.1.1).

@@ -32,17 +32,27 @@ pub(super) enum State {
         transfer: Transfer,
         seen: usize,
     },
-    /// Dropping an article: too large, or of a TAKETHIS without Message-ID. `before` octets are gone.
+    /// Dropping an article that is not taken. `before` octets are gone.
     Drain {
         transfer: Transfer,
         before: usize,
-        bad_id: bool,
+        why: Unread,
     },
     /// The next line answers a SASL challenge.
     Sasl,
     /// 382 was said: the next octets are TLS.
     Handshake,
     Closed,
+}
+
+/// Why an article is not even looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unread {
+    TooLarge,
+    /// TAKETHIS did not name it.
+    BadMessageId,
+    /// The client may not offer.
+    Refused,
 }
 
 /// The state machine. `G` is the shell's token for a newsgroup.
@@ -134,10 +144,7 @@ impl<G> Server<G> {
                         if !takethis {
                             return reply::line(501, "Line too long", out);
                         }
-                        if !self.rights.offer {
-                            return self.refuse_offers_and_close(out);
-                        }
-                        self.drain(Transfer { via: Via::TakeThis, id: None }, true);
+                        self.drain(Unread::BadMessageId);
                     }
                     None => {
                         input.clear();
@@ -153,7 +160,7 @@ impl<G> Server<G> {
                         else {
                             unreachable!("matched above")
                         };
-                        self.state = State::Drain { transfer, before: 0, bad_id: false };
+                        self.state = State::Drain { transfer, before: 0, why: Unread::TooLarge };
                         continue;
                     }
                     let Some(end) = end else {
@@ -182,15 +189,15 @@ impl<G> Server<G> {
                     };
                     let octets = before.saturating_add(end);
                     input.advance(end);
-                    let State::Drain { transfer, bad_id, .. } =
+                    let State::Drain { transfer, why, .. } =
                         std::mem::replace(&mut self.state, State::Command)
                     else {
                         unreachable!("matched above")
                     };
-                    let what = if bad_id {
-                        Received::BadMessageId
-                    } else {
-                        Received::TooLarge(octets.saturating_sub(TERMINATOR.len()))
+                    let what = match why {
+                        Unread::Refused => return reply::not_a_peer(out),
+                        Unread::BadMessageId => Received::BadMessageId,
+                        Unread::TooLarge => Received::TooLarge(octets.saturating_sub(TERMINATOR.len())),
                     };
                     return Step::Received(transfer, what);
                 }
@@ -214,7 +221,7 @@ impl<G> Server<G> {
             }
             self.lines_too_long = self.lines_too_long.saturating_add(1);
             let keyword = searched.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
-            self.state = State::LongLine { takethis: keyword.eq_ignore_ascii_case(b"TAKETHIS") };
+            self.state = State::LongLine { takethis: !sasl && keyword.eq_ignore_ascii_case(b"TAKETHIS") };
             return self.step(input, out);
         };
         // A bare LF ends a command too: people type at servers (robustness, not grammar).
@@ -237,10 +244,7 @@ impl<G> Server<G> {
                 }
             }
             Err(CommandError::Syntax(usage)) => reply::usage(usage, out),
-            Err(CommandError::TakeThisSyntax) if self.rights.offer => {
-                self.drain(Transfer { via: Via::TakeThis, id: None }, true)
-            }
-            Err(CommandError::TakeThisSyntax) => self.refuse_offers_and_close(out),
+            Err(CommandError::TakeThisSyntax) => self.drain(Unread::BadMessageId),
         };
         input.advance(end + 1);
         if matches!(self.state, State::Handshake) {

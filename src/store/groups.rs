@@ -307,3 +307,29 @@ impl Groups {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_read_as_they_were_written() {
+        for text in ["y", "n", "m", "x", "j", "=other.group"] {
+            assert_eq!(GroupStatus::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "Y", "yy", "=", "=a..b"] {
+            assert_eq!(GroupStatus::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn records_of_the_first_version_are_read() {
+        let text = r#"{"id":7,"name":"a.b","status":"m","description":"","created_ms":1,"creator":"x"}"#;
+        let group = Group::new(serde_json::from_str(text).unwrap());
+        assert_eq!((group.id, group.name(), group.status()), (7, "a.b", GroupStatus::Moderated));
+        // What a later version may write.
+        let later = serde_json::from_str(&text.replace("\"m\"", "\"?\"")).unwrap();
+        assert_eq!(Group::new(later).status(), GroupStatus::NoPosting);
+    }
+}

@@ -10,7 +10,9 @@ use feedd::clock;
 use feedd::limits::ARTICLE_BYTES_MAX;
 use feedd::session::ask::{ListKind, Rows};
 use feedd::session::reply::{self, Answer};
-use feedd::session::{Ask, Locator, Login, Received, Server, Step, Transfer, Via};
+use feedd::session::{
+    Ask, Credentials, Locator, Login, Offers, Received, Rights, Server, Step, Transfer, Via,
+};
 use feedd::wildmat::{TextPattern, Wildmat};
 use feedd::wire::{ListFile, ListFiles, Part, Range};
 
@@ -24,14 +26,26 @@ struct Shell<'a> {
 }
 
 pub fn run(script: &Script) {
-    let mut session = Server::new(script.rights, ARTICLE_BYTES_MAX);
+    let login = !script.accounts.is_empty();
+    let offers = Offers {
+        starttls: script.certificate,
+        login,
+        login_reads: login && !script.rights.read,
+        login_posts: login && !script.rights.post,
+        clear_login: script.clear_logins,
+        compress: true,
+    };
+    let mut session = Server::new(script.rights, ARTICLE_BYTES_MAX).on_channel(offers, false);
     let lists = script.lists.iter().map(|(list, _)| *list);
     session.set_lists(lists.fold(ListFiles::default(), ListFiles::with));
     let site = Site::new(script);
     let mut shell = Shell { script, site, session, input: BytesMut::new(), out: Vec::new(), closed: false };
     shell.session.greet(IDENTITY, &mut shell.out);
+    shell.closed = shell.out.starts_with(b"502");
     for line in &script.lines {
         match line {
+            // What is said is the same, protected or not: there is no transport here.
+            Line::StartTls | Line::Compress => {}
             Line::Client(line) => {
                 shell.input.extend_from_slice(line.as_bytes());
                 shell.input.extend_from_slice(b"\r\n");
@@ -45,7 +59,7 @@ pub fn run(script: &Script) {
         }
     }
     shell.work();
-    if !shell.closed && script.rights != Default::default() {
+    if !shell.closed {
         shell.input.extend_from_slice(b"QUIT\r\n");
         shell.work();
         let last = shell.line();
@@ -68,7 +82,10 @@ impl Shell<'_> {
                 Step::Read => return,
                 Step::Replied => {}
                 Step::Close => self.closed = true,
-                Step::StartTls => self.session.secured(),
+                Step::StartTls => {
+                    self.input.clear();
+                    self.session.secured();
+                }
                 Step::Ask(ask) => self.answer(ask),
                 Step::Received(transfer, received) => self.received(&transfer, &received),
             }
@@ -115,8 +132,6 @@ impl Shell<'_> {
 
     fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::Login(_) => self.session.answer_login(Login::Failed, &mut self.out),
-            Ask::Compress => self.session.answer_compress(true, &mut self.out),
             Ask::Check(id) => {
                 let offer = self.offer(&id);
                 let offer = match &offer {
@@ -177,6 +192,13 @@ impl Shell<'_> {
                 let new: Vec<String> = new.map(|article| article.id.to_string()).collect();
                 self.block(new);
             }
+            Ask::Login(Credentials { name, password }) => {
+                let rights = Rights { read: true, post: true, offer: self.script.rights.offer };
+                let known = self.script.accounts.contains(&(name, password));
+                let login = if known { Login::Accepted(rights) } else { Login::Failed };
+                self.session.answer_login(login, &mut self.out);
+            }
+            Ask::Compress => self.session.answer_compress(true, &mut self.out),
             Ask::Date => drop(reply::line(111, &date::digits(clock::now()), &mut self.out)),
         }
     }

@@ -12,6 +12,10 @@ pub enum Line {
     Client(String),
     /// The server answers a line of this pattern.
     Server(usize, String),
+    /// Behind 382: the TLS handshake.
+    StartTls,
+    /// Behind 206: everything is compressed.
+    Compress,
 }
 
 /// A newsgroup of the site.
@@ -46,6 +50,14 @@ pub struct Script {
     pub rights: Rights,
     /// Message-IDs that another connection is bringing.
     pub held: Vec<MessageId>,
+    /// The site has a certificate.
+    pub certificate: bool,
+    /// Names and passwords.
+    pub accounts: Vec<(String, String)>,
+    /// A rule gives the client these newsgroups to read.
+    pub reads: Option<String>,
+    /// Passwords are taken without TLS.
+    pub clear_logins: bool,
     /// Why it is not run on the bare session, or not over TCP.
     pub not_bare: Option<String>,
     pub not_tcp: Option<String>,
@@ -68,6 +80,10 @@ impl Script {
             lists: Vec::new(),
             rights: Rights { read: true, post: true, offer: false },
             held: Vec::new(),
+            certificate: false,
+            accounts: Vec::new(),
+            reads: None,
+            clear_logins: false,
             not_bare: None,
             not_tcp: None,
             lines: Vec::new(),
@@ -181,6 +197,15 @@ impl Script {
                 }
             }
             "held" => self.held.extend(words.map(|id| MessageId::try_from(id).unwrap())),
+            "certificate" => self.certificate = true,
+            "account" => {
+                let account = rest.trim().split_once(' ').unwrap();
+                self.accounts.push((account.0.to_owned(), account.1.to_owned()));
+            }
+            "a rule lets read" => self.reads = Some(rest.trim().to_owned()),
+            "clear logins" => self.clear_logins = true,
+            "starttls" => self.lines.push(Line::StartTls),
+            "compress" => self.lines.push(Line::Compress),
             "not on the bare session" => self.not_bare = Some(rest.to_owned()),
             "not over TCP" => self.not_tcp = Some(rest.to_owned()),
             _ => {}

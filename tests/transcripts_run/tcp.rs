@@ -1,17 +1,18 @@
 //! A transcript over TCP, against a whole site of its own.
 
 use super::script::{Article, Line, Script, matches};
+use super::wire::Wire;
+use feedd::accounts::{self, Password};
 use feedd::article::{Field, NewsgroupName, overview};
 use feedd::clock;
 use feedd::config::Config;
 use feedd::daemon::Daemon;
 use feedd::store::{NewArticle, Options, Outcome, Settle, Store};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 /// A peer that the client is, if it may offer.
 pub const PEERS: &str =
@@ -29,10 +30,17 @@ impl Settle for Waiter {
 /// Runs `script` on a site in `folder`.
 pub fn run(script: &Script, folder: &Path, runtime: &tokio::runtime::Runtime) {
     let rule = |allowed| if allowed { "[\"loopback\"]" } else { "[]" };
+    let read = script.reads.as_ref();
+    let rule_text = read.map_or(String::new(), |read| {
+        format!("[[access.rule]]\nnetworks = [\"loopback\"]\nread = \"{read}\"\n")
+    });
     let text = format!(
-        "identity = \"site.example\"\nlisten = [\"127.0.0.1:0\"]\n[access]\nreaders = {}\nposters = {}\n",
+        "identity = \"site.example\"\nlisten = [\"127.0.0.1:0\"]\n\
+         [access]\nreaders = {}\nposters = {}\nclear_logins = {}\n{rule_text}{}",
         rule(script.rights.read),
-        rule(script.rights.post)
+        rule(script.rights.post),
+        script.clear_logins,
+        if script.certificate { "[tls]\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"\n" } else { "" }
     );
     fs::write(folder.join("feedd.toml"), text).unwrap();
     fs::write(folder.join("peers.toml"), if script.rights.offer { PEERS } else { "" }).unwrap();
@@ -40,13 +48,24 @@ pub fn run(script: &Script, folder: &Path, runtime: &tokio::runtime::Runtime) {
     for (list, text) in &script.lists {
         fs::write(folder.join("lists").join(list.keyword().to_lowercase()), text).unwrap();
     }
+    if script.certificate {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(folder.join("certificate.pem"), made.cert.pem()).unwrap();
+        let mut options = fs::OpenOptions::new();
+        let mut key = options.create_new(true).write(true).mode(0o600).open(folder.join("key.pem")).unwrap();
+        key.write_all(made.signing_key.serialize_pem().as_bytes()).unwrap();
+    }
+    for (name, password) in &script.accounts {
+        let password = Password::try_from(password.clone()).unwrap();
+        accounts::add(&folder.join("users"), name, &[], Some(&password)).unwrap();
+    }
     let config = Config::read(&folder.join("feedd.toml"));
     let config = config.unwrap_or_else(|mistakes| panic!("{}: {mistakes:?}", script.name));
     fill(script, &config.site.data);
     let daemon = runtime.block_on(Daemon::start(config, None, &[])).unwrap();
     let port = daemon.addresses()[0].port();
     let held: Vec<Wire> = script.held.iter().map(|id| hold(port, id.as_str())).collect();
-    converse(script, port);
+    converse(script, port, &folder.join("certificate.pem"));
     drop(held);
     runtime.block_on(daemon.stop());
 }
@@ -103,36 +122,17 @@ fn new_article(article: &Article, store: &Store) -> NewArticle {
     }
 }
 
-struct Wire {
-    reader: BufReader<TcpStream>,
-    writer: TcpStream,
-}
-
-impl Wire {
-    fn new(port: u16) -> Self {
-        let writer = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        writer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { reader: BufReader::new(writer.try_clone().unwrap()), writer }
-    }
-
-    fn line(&mut self, at: &str) -> String {
-        let mut line = String::new();
-        self.reader.read_line(&mut line).unwrap_or_else(|error| panic!("{at}: no answer: {error}"));
-        line
-    }
-}
-
 /// Another connection that is bringing an article.
 fn hold(port: u16, id: &str) -> Wire {
     let mut other = Wire::new(port);
     other.line("greeting");
-    other.writer.write_all(format!("IHAVE {id}\r\n").as_bytes()).unwrap();
+    other.send(format!("IHAVE {id}\r\n").as_bytes()).unwrap();
     assert!(other.line(id).starts_with("335"), "{id} is to be held");
     other
 }
 
 /// Everything the client sends between two answers goes out in one piece.
-fn converse(script: &Script, port: u16) {
+fn converse(script: &Script, port: u16, certificate: &Path) {
     let mut wire = Wire::new(port);
     let mut unsent = Vec::new();
     for line in &script.lines {
@@ -141,8 +141,10 @@ fn converse(script: &Script, port: u16) {
                 unsent.extend_from_slice(line.as_bytes());
                 unsent.extend_from_slice(b"\r\n");
             }
+            Line::StartTls => wire.start_tls(certificate),
+            Line::Compress => wire.compress(),
             Line::Server(number, pattern) => {
-                wire.writer.write_all(&unsent).unwrap();
+                wire.send(&unsent).unwrap();
                 unsent.clear();
                 let at = format!("{}:{number} over TCP", script.name);
                 let answer = wire.line(&at);
@@ -152,8 +154,8 @@ fn converse(script: &Script, port: u16) {
         }
     }
     // What the script does not say must not be there: the end comes next, or silence until QUIT.
-    let _ = wire.writer.write_all(&unsent);
-    let _ = wire.writer.write_all(b"QUIT\r\n");
+    let _ = wire.send(&unsent);
+    let _ = wire.send(b"QUIT\r\n");
     let rest = wire.line(&script.name);
     assert!(rest.is_empty() || rest.starts_with("205"), "{}: and then it said {rest:?}", script.name);
 }
