@@ -182,7 +182,8 @@ async fn look(service: Arc<Service>, door: Arc<dyn Door>, from: IpAddr, credenti
     let Ok(mut place) = gate.hashes.acquire().await else { return Finding::Unavailable };
     let Some(wait) = throttle(gate).attempt(from, Instant::now()) else {
         Counters::add(&service.counters.logins_slowed, 1);
-        tracing::info!(%from, "refused: too many logins that fail");
+        // Not for everybody's eyes: there may be as many of these as the network brings.
+        tracing::debug!(%from, "refused: too many logins that fail");
         return Finding::Wrong;
     };
     if !wait.is_zero() {
