@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::door::{Door, Seats};
+use super::pace::Pace;
 use super::{Counters, Service};
 use crate::access::{Quotas, Throttle};
 use crate::accounts::{Account, Password};
@@ -132,6 +133,8 @@ impl Connection {
 
     /// Everything before has been sent: the connection becomes what it asked to be.
     pub(super) async fn become_it(&mut self) -> io::Result<()> {
+        // A handshake has its own bound.
+        self.pace = Pace::default();
         match self.upgrade.take() {
             Some(Upgrade::Tls) => {
                 // RFC 4642 s.2.2.2: nothing that came in clear counts any more.
