@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::door::{Door, Seats};
+use super::pace::Pace;
 use super::tell::Tell;
 use super::{Counters, Service};
 use crate::access::{Quotas, Throttle};
@@ -139,6 +140,8 @@ impl Connection {
 
     /// Everything before has been sent: the connection becomes what it asked to be.
     pub(super) async fn become_it(&mut self) -> io::Result<()> {
+        // A handshake has its own bound.
+        self.pace = Pace::default();
         match self.upgrade.take() {
             Some(Upgrade::Tls) => {
                 // RFC 4642 s.2.2.2: nothing that came in clear counts any more.
@@ -191,7 +194,8 @@ async fn look(service: Arc<Service>, door: Arc<dyn Door>, from: IpAddr, credenti
     let Ok(mut place) = gate.hashes.acquire().await else { return Finding::Unavailable };
     let Some(wait) = throttle(gate).attempt(from, Instant::now()) else {
         Counters::add(&service.counters.logins_slowed, 1);
-        tracing::info!(%from, "refused: too many logins that fail");
+        // Not for everybody's eyes: there may be as many of these as the network brings.
+        tracing::debug!(%from, "refused: too many logins that fail");
         return Finding::Wrong;
     };
     if !wait.is_zero() {

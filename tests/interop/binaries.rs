@@ -15,7 +15,9 @@ const OCTETS: usize = 20_000_000;
 
 fn up_and_down(door: Door) {
     let nyuu = node_modules().join("nyuu/bin/nyuu.js");
-    if !is_there(&format!("node {} --version", nyuu.display()), "nyuu (npm)") || !is_there("nzbget -v", "nzbget") {
+    if !is_there(&format!("node {} --version", nyuu.display()), "nyuu (npm)")
+        || !is_there("nzbget -v", "nzbget")
+    {
         return;
     }
     let mut first = Entrance::init("a.example", door);

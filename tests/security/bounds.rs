@@ -154,7 +154,7 @@ fn begun(wire: &mut Wire, way: usize) {
 
 #[test]
 fn who_is_too_slow_is_cut_and_who_is_silent_is_not() {
-    let house = House::start("", GROUPS, |limits| (limits.slow_s, limits.slow_bytes_s) = (1, 1 << 20));
+    let house = House::start("", GROUPS, |limits| (limits.slow_s, limits.slow_bytes_s) = (1, 1000));
     let counters = house.daemon.counters();
     let article = posted(Some("<large@load.example>"), "misc.test", 400_000);
     assert!(house.clear().post(&article).starts_with("240"));
@@ -194,7 +194,7 @@ const LARGE: usize = 2 << 20;
 fn two_at_a_time(limits: &mut feedd::config::Limits) {
     limits.article_bytes_max = LARGE;
     limits.in_flight_bytes_max = 2 * LARGE;
-    (limits.idle_s, limits.slow_s, limits.slow_bytes_s) = (1, 1, 1);
+    (limits.idle_s, limits.slow_s, limits.slow_bytes_s) = (2, 2, 1);
 }
 
 /// Sends so much of a large article that it takes its share of the budget.
@@ -255,7 +255,7 @@ fn who_goes_in_the_middle_of_a_large_article_leaves_its_share() {
 #[test]
 fn who_waits_for_us_is_not_cut() {
     let house = House::with_logins("clear_logins = true", GROUPS, |limits| {
-        (limits.idle_s, limits.slow_s, limits.slow_bytes_s) = (1, 1, 1 << 20);
+        (limits.idle_s, limits.slow_s, limits.slow_bytes_s) = (2, 2, 1000);
     });
     let waiting: Vec<_> = (0..6)
         .map(|_| {

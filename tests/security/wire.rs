@@ -126,22 +126,22 @@ impl Wire {
 
     /// Says that there is no more to come, as part of the same octets as `last`.
     pub fn finish_with(&mut self, last: &[u8]) -> io::Result<()> {
-        match &mut self.tls {
-            None => self.send(last)?,
-            Some(_) if self.deflate.is_some() => self.send(last)?,
-            Some(tls) => {
-                let mut octets = Vec::new();
-                for piece in last.chunks(16 * 1024) {
-                    tls.writer().write_all(piece)?;
-                    tls.write_tls(&mut octets)?;
-                }
-                tls.send_close_notify();
-                while tls.wants_write() {
-                    tls.write_tls(&mut octets)?;
-                }
-                self.socket.write_all(&octets)?;
+        let mut octets = self.on_the_wire(last);
+        if let Some((pack, _)) = &mut self.deflate {
+            let mut end = Vec::with_capacity(1024);
+            pack.compress_vec(&[], &mut end, FlushCompress::Finish).unwrap();
+            match &mut self.tls {
+                None => octets.extend_from_slice(&end),
+                Some(tls) => tls.writer().write_all(&end)?,
             }
         }
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            while tls.wants_write() {
+                tls.write_tls(&mut octets)?;
+            }
+        }
+        self.socket.write_all(&octets)?;
         self.socket.shutdown(std::net::Shutdown::Write)
     }
 
