@@ -52,6 +52,9 @@ pub const CONNECTIONS_PER_ACCOUNT_MAX: usize = 32;
 pub const SLOW_BYTES_S: u64 = 64;
 /// Seconds over which it counts, default.
 pub const SLOW_S: u64 = 60;
+/// Octets a second that a connection must manage while it receives a large article and others wait for
+/// their part of the site's budget: the largest article, ten minutes.
+pub const HOARD_BYTES_S: u64 = 16 * 1024;
 /// Octets of an account's name: with a password it fits a command line each (RFC 4643 s.2.3).
 pub const ACCOUNT_NAME_MAX: usize = 128;
 /// Octets of a password: AUTHINFO PASS must fit a command line (RFC 4643 s.2.3.1).

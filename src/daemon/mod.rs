@@ -11,7 +11,7 @@ use crate::article::NewsgroupName;
 use crate::config::{Config, Mistake, Peer};
 use crate::feed::Feeds;
 use crate::intake::{Intake, Origin};
-use crate::net::{self, Admitted, Service, Transport};
+use crate::net::{self, Admitted, Counters, Service, Transport};
 use crate::session::Rights;
 use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
 use std::collections::HashMap;
@@ -140,6 +140,11 @@ impl Daemon {
     /// The addresses it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.inner.addresses
+    }
+
+    /// What its connections have done since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.service.counters
     }
 
     /// Reads the config again and applies it, or keeps the old one and says why. What only a restart

@@ -169,12 +169,25 @@ impl Intake {
         };
         let Some(fresh) = fresh else { return Received::Deferred(Cause::NoMessageId) };
         let policy = self.policy(now, self.site.cutoff_days);
+        // The first newsgroup that the poster may not post to, here or not: whether there is one that is
+        // none of theirs does not show, and no peer gets an article for it by way of this site.
+        let mut forbidden_name = None;
         let group = |name: &str| {
-            let (group, posting) = self.group(name)?;
             let forbidden = matches!(origin, Origin::Poster { may_post, .. } if !may_post.allows(name));
+            if forbidden && name != "control" && !name.starts_with("control.") {
+                forbidden_name.get_or_insert_with(|| name.to_owned());
+            }
+            let (group, posting) = self.group(name)?;
             Some((group, if forbidden { Posting::Forbidden } else { posting }))
         };
-        let injected = match injecting::judge(&article, poster, fresh, &policy, group) {
+        let judged = injecting::judge(&article, poster, fresh, &policy, group);
+        let judged = match (judged, forbidden_name) {
+            (Ok(_) | Err(Reason::UnwantedNewsgroup(_) | Reason::PostingForbidden(_)), Some(name)) => {
+                Err(Reason::PostingForbidden(name))
+            }
+            (judged, _) => judged,
+        };
+        let injected = match judged {
             Ok(injected) => injected,
             Err(reason) => return reject(origin, None, 441, now, reason),
         };

@@ -83,20 +83,10 @@ impl Connection {
         Some(Reason::OverQuota(exceeded.to_string()))
     }
 
-    /// An article of this many octets, terminator included, was posted and not kept: it does not count.
-    fn uncount(&self, octets: usize) {
-        if self.admitted.rule.is_none() {
-            return;
-        }
-        let bytes = octets.saturating_sub(TERMINATOR.len());
-        let mut quotas = self.service.gate.quotas.lock().unwrap_or_else(PoisonError::into_inner);
-        quotas.give_back(&self.admitted.quota, bytes);
-    }
-
     /// Hands an article to the intake, or parks it.
     pub(super) fn submit(&mut self, article: Parked) {
         let Parked { transfer, article, since } = article;
-        let (len, via) = (article.len(), transfer.via);
+        let (via, len) = (transfer.via, article.len());
         let permits = self.service.permits(len);
         let Ok(permit) = self.service.budget.try_acquire_many(permits) else {
             self.parked = Some(Parked { transfer, article, since });
@@ -132,10 +122,16 @@ impl Connection {
             }
             intake::Received::Deferred(cause) => self.deferred(&transfer, &cause),
         }
-        if via == Via::Post {
-            self.uncount(len);
-        }
         self.release(len);
+        self.give_back_quota(via, len);
+    }
+
+    /// An article that was not kept is not on its poster's account.
+    fn give_back_quota(&self, via: Via, len: usize) {
+        if via == Via::Post && self.admitted.rule.is_some() {
+            let mut quotas = self.service.gate.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+            quotas.give_back(&self.admitted.quota, len.saturating_sub(TERMINATOR.len()));
+        }
     }
 
     /// Rejects what the intake has never seen.
@@ -196,8 +192,8 @@ impl Connection {
         let name = &self.admitted.name;
         while let Some((owed, outcome)) = self.ledger.pop() {
             permits += self.service.permits(owed.len);
-            if owed.transfer.via == Via::Post && !matches!(outcome, Outcome::Accepted(_)) {
-                self.uncount(owed.len);
+            if !matches!(outcome, Outcome::Accepted(_)) {
+                self.give_back_quota(owed.transfer.via, owed.len);
             }
             if self.silent {
                 continue;

@@ -10,7 +10,7 @@ use super::settle::{Ledger, Port};
 use super::stream::Stream;
 use super::{Counters, Service, Transport};
 use crate::config::Lists;
-use crate::limits::{OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
+use crate::limits::{HOARD_BYTES_S, OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
 use crate::session::reply;
 use crate::session::{Ask, Server, Step, Transfer};
 use crate::store::{Group, Outcome, Reservation, Settle};
@@ -220,15 +220,16 @@ impl Connection {
                 () = stop.cancelled(), if !stopping => {}
                 login = Knock::answer(&mut self.knock), if self.knock.is_some() => self.let_in(login),
                 () = &mut look => {
-                    // A commit that takes this long is our trouble, not the client's silence.
-                    if !self.ledger.is_empty() || self.knock.is_some() {
+                    // A commit or a place that takes this long is our trouble, not the client's silence.
+                    if !self.ledger.is_empty() || self.knock.is_some() || parked {
                         active = Instant::now();
                     }
                     if active.elapsed() >= idle_max {
                         return self.time_out();
                     }
-                    if self.pace.is_too_slow(self.service.limits.slow_bytes_s, self.service.slow_window()) {
-                        return self.too_slow();
+                    let octets_s = self.octets_s_min();
+                    if self.pace.is_too_slow(octets_s, self.service.slow_window()) {
+                        return self.too_slow(octets_s);
                     }
                     look.as_mut().reset((active + idle_max).min(Instant::now() + look_every));
                 }
@@ -363,11 +364,17 @@ impl Connection {
         Err(ErrorKind::TimedOut.into())
     }
 
+    /// How fast the client must be: faster when it holds what others wait for.
+    fn octets_s_min(&self) -> u64 {
+        let octets_s = self.service.limits.slow_bytes_s;
+        let hoards = octets_s > 0 && self.receiving_permits > 0 && self.service.is_short();
+        if hoards { octets_s.max(HOARD_BYTES_S) } else { octets_s }
+    }
+
     /// Somebody who drips octets, or takes them so, holds what others need.
-    fn too_slow(&mut self) -> io::Result<()> {
+    fn too_slow(&mut self, octets_s: u64) -> io::Result<()> {
         Counters::add(&self.service.counters.slow_cut, 1);
-        let octets = self.service.limits.slow_bytes_s;
-        tracing::info!(conn = self.admitted.name, "cut: slower than {octets} octets a second");
+        tracing::info!(conn = self.admitted.name, "cut: slower than {octets_s} octets a second");
         if self.out.is_empty() && self.stream.is_none() {
             let _ = self.transport.write(b"400 Too slow\r\n").and_then(|_| self.transport.flush());
         }

@@ -165,6 +165,11 @@ impl Service {
         *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
     }
 
+    /// Is there less of the budget left than another large article takes?
+    pub(crate) fn is_short(&self) -> bool {
+        self.budget.available_permits() < self.permits(self.limits.article_bytes_max) as usize
+    }
+
     /// The permits that an article of this many octets takes: never more than there are.
     pub(crate) fn permits(&self, octets: usize) -> u32 {
         let all = (self.limits.in_flight_bytes_max / 1024).max(1);

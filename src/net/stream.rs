@@ -10,16 +10,11 @@ use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
 use crate::store::{Group, Location, ReadError, Seq, Store, Wait};
 use crate::wildmat::{TextPattern, Wildmat};
-use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::File;
-use std::io::{ErrorKind, IoSliceMut};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Log entries looked at for one piece of a NEWNEWS answer.
 const NEWNEWS_ENTRIES: usize = 1024;
-/// Octets of a file read for one piece of an answer.
-const FILE_PIECE: usize = 128 * 1024;
 /// Articles opened for one piece of an HDR answer.
 const HDR_ARTICLES: usize = 64;
 /// Octets of fields that XPAT matches for one piece of its answer.
@@ -106,17 +101,8 @@ impl Stream {
     /// Appends the next piece to `out`; true when there is nothing more (then the terminator stands).
     pub(super) fn fill(&mut self, store: &Store, view: &Scope, out: &mut Vec<u8>) -> Result<bool, ReadError> {
         match self {
-            // Where the connection cannot send it past `out`.
-            Self::File { file, offset, remaining, tail } => {
-                let count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(FILE_PIECE);
-                read_piece(file, *offset, count, out)?;
-                *offset += count as u64;
-                *remaining -= count as u64;
-                if *remaining == 0 {
-                    out.extend_from_slice(tail);
-                }
-                Ok(*remaining == 0)
-            }
+            // The connection sends it past `out`.
+            Self::File { .. } => Ok(false),
             Self::Over(numbers) => numbers.rows(store, out, |number, _, row, out| {
                 decimal::push(number, out);
                 out.push(b'\t');
@@ -181,29 +167,6 @@ impl Stream {
             }
         }
     }
-}
-
-/// Appends octets of a segment file, in a wait for the disk only if they are not in memory.
-fn read_piece(file: &File, mut offset: u64, count: usize, out: &mut Vec<u8>) -> Result<(), ReadError> {
-    let start = out.len();
-    let end = start + count;
-    out.resize(end, 0);
-    let mut at = start;
-    while at < end {
-        let rest = out.get_mut(at..end).unwrap_or_default();
-        let mut slices = [IoSliceMut::new(rest)];
-        let read = match preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
-            Ok(count) if count > 0 => count,
-            _ => blocking(|| file.read_at(out.get_mut(at..end).unwrap_or_default(), offset))
-                .map_err(ReadError::Io)?,
-        };
-        if read == 0 {
-            return Err(ReadError::Io(ErrorKind::UnexpectedEof.into()));
-        }
-        at += read;
-        offset += read as u64;
-    }
-    Ok(())
 }
 
 impl Filter {

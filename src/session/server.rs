@@ -221,7 +221,7 @@ impl<G> Server<G> {
             }
             self.lines_too_long = self.lines_too_long.saturating_add(1);
             let keyword = searched.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
-            self.state = State::LongLine { takethis: keyword.eq_ignore_ascii_case(b"TAKETHIS") };
+            self.state = State::LongLine { takethis: !sasl && keyword.eq_ignore_ascii_case(b"TAKETHIS") };
             return self.step(input, out);
         };
         // A bare LF ends a command too: people type at servers (robustness, not grammar).

@@ -274,7 +274,7 @@ fn what_one_server_lacks_or_damages_comes_from_another() {
         let line = format!("feedc: big.bin: segment {} {id}: {why}\n", index + 1);
         assert!(said.contains(&line), "{said}\nlacks {line}");
     }
-    assert!(said.contains("parts are missing; what is there is kept"), "{said}");
+    assert!(said.contains("parts are missing; what is there is kept, and"), "{said}");
     let asked = holes.asked.load(Ordering::Relaxed);
     assert!(asked >= ids.len(), "{asked}");
 
@@ -319,6 +319,10 @@ fn mistakes_are_told_in_one_line() {
         &["line 1: there is no file in it"],
     );
     one(&mut feedc(folder.path(), &["fetch", "none.nzb", "-s", &server]), &["none.nzb: No such file"]);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    fs::remove_file(folder.path().join("big.bin.nzb")).unwrap();
+    one(&mut upload(folder.path(), &nobody, &["big.bin"]), &[&nobody, "refused"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no journal of nothing");
     let two = ["list", "-s", &server, "-s", &server];
     one(&mut feedc(folder.path(), &two), &["only fetch takes more than one server"]);
 }

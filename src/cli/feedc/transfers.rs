@@ -159,13 +159,9 @@ pub(super) fn upload(servers: &Servers, arguments: &UploadArguments) -> Result<(
         nzb,
     };
     let bar = Bar::new();
-    let uploaded = upload::upload(&request, &server, &bar).map_err(|error| {
-        let state = upload::journal_path(&request.nzb);
-        let kept = if state.exists() { "; the same command goes on where it was" } else { "" };
-        Failure::because(format!("{error}{kept}"))
-    });
+    let uploaded = upload::upload(&request, &server, &bar);
     let took = bar.finish();
-    let uploaded = uploaded?;
+    let uploaded = uploaded.map_err(|error| goes_on(error, &upload::journal_path(&request.nzb)))?;
     let before = match uploaded.before {
         0 => String::new(),
         before => format!(", {before} of them from before"),
@@ -231,7 +227,7 @@ pub(super) fn fetch(servers: &Servers, arguments: &FetchArguments) -> Result<(),
     let bar = Bar::new();
     let fetched = fetch::fetch(&request, &servers, &bar);
     let took = bar.finish();
-    let fetched = fetched?;
+    let fetched = fetched.map_err(|error| goes_on(error, &fetch::journal_path(&request)))?;
     for error in &fetched.unreachable {
         eprintln!("feedc: {error}");
     }
@@ -248,13 +244,28 @@ pub(super) fn fetch(servers: &Servers, arguments: &FetchArguments) -> Result<(),
     for (name, why) in &fetched.failed {
         eprintln!("feedc: {name}: {why}");
     }
-    match fetched.missing.len() as u64 {
-        0 if fetched.failed.is_empty() => Ok(()),
+    if fetched.is_whole() {
+        return Ok(());
+    }
+    match fetched.missing.len() as u64 + fetched.unasked {
         0 => Err(Failure::Said),
+        1 => {
+            Err(Failure::because("1 part is missing; what is there is kept, and the same command asks again"))
+        }
         missing => Err(Failure::because(format!(
-            "{} missing; what is there is kept in .part, and the same command asks again",
-            if missing == 1 { "1 part is".to_owned() } else { format!("{missing} parts are") },
+            "{missing} parts are missing; what is there is kept, and the same command asks again"
         ))),
+    }
+}
+
+/// What to do about it, if the cause does not say so itself.
+fn goes_on(error: TransferError, journal: &Path) -> Failure {
+    match error {
+        TransferError::Unfit(why) => Failure::Because(why),
+        error if journal.exists() => {
+            Failure::because(format!("{error}; the same command goes on where it was"))
+        }
+        error => error.into(),
     }
 }
 

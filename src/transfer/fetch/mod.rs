@@ -18,7 +18,7 @@ use super::{TransferError, Watcher};
 use crate::binary::nzb::Nzb;
 use crate::binary::subject;
 use crate::client::Server;
-use queue::{Job, Queue, SERVERS_MAX};
+use queue::{Job, Queue, SERVERS_MAX, bit};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::{BTreeMap, HashSet};
@@ -26,6 +26,7 @@ use std::hash::Hasher;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use target::{Folder, Target};
 use worker::Work;
@@ -54,8 +55,17 @@ pub struct Fetched {
     pub failed: Vec<(String, String)>,
     /// The parts that no server has.
     pub missing: Vec<MissingPart>,
+    /// How many parts more are not there, because a server could not be asked for them.
+    pub unasked: u64,
     /// Servers that could not be asked (any more), and why.
     pub unreachable: Vec<TransferError>,
+}
+
+impl Fetched {
+    /// Is every file there?
+    pub fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.failed.is_empty() && self.unasked == 0
+    }
 }
 
 /// A part that no server has.
@@ -97,6 +107,15 @@ impl Entry {
     }
 }
 
+/// The journal in the folder of the files.
+pub fn journal_path(request: &Request) -> PathBuf {
+    request.folder.join(journal_name(request))
+}
+
+fn journal_name(request: &Request) -> String {
+    format!("{}.feedc-fetch", request.name)
+}
+
 /// Fetches, or goes on with a fetch that ended before its end.
 ///
 /// # Errors
@@ -106,8 +125,7 @@ pub fn fetch(request: &Request, servers: &[Server], watcher: &dyn Watcher) -> Re
     if servers.len() > SERVERS_MAX {
         return Err(TransferError::Unfit(format!("more than {SERVERS_MAX} servers")));
     }
-    let state_name = format!("{}.feedc-fetch", request.name);
-    let path = request.folder.join(&state_name);
+    let path = journal_path(request);
     let (journal, entries) = Journal::open(&path).map_err(|error| match error.kind() {
         io::ErrorKind::ResourceBusy => {
             TransferError::Unfit(format!("{}: another feedc is at this fetch", path.display()))
@@ -126,7 +144,7 @@ pub fn fetch(request: &Request, servers: &[Server], watcher: &dyn Watcher) -> Re
         }
         None => journal.add(&Entry::Nzb { sum: own }).map_err(TransferError::at(&path))?,
     }
-    let names = Mutex::new(HashSet::from([state_name]));
+    let names = Mutex::new(HashSet::from([journal_name(request)]));
     let folder = Folder { path: &request.folder, force: request.force, journal: &journal, names };
     let targets: Vec<Target> = request
         .nzb
@@ -158,6 +176,7 @@ pub fn fetch(request: &Request, servers: &[Server], watcher: &dyn Watcher) -> Re
         folder: &folder,
         queue: &queue,
         watcher,
+        reached: servers.iter().map(|_| AtomicBool::new(false)).collect(),
         unsynced: Mutex::new(0),
         over: Over::default(),
     };
@@ -168,7 +187,6 @@ pub fn fetch(request: &Request, servers: &[Server], watcher: &dyn Watcher) -> Re
             of_servers.map(|server| scope.spawn(move || worker::fetch_from(server, work))).collect();
         workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
     });
-    drop(work);
     let mut fetched = Fetched::default();
     for error in ended.into_iter().filter_map(Result::err) {
         match error {
@@ -181,8 +199,9 @@ pub fn fetch(request: &Request, servers: &[Server], watcher: &dyn Watcher) -> Re
             fatal => return Err(fatal),
         }
     }
-    report(&request.nzb, queue, &targets, &mut fetched);
-    let is_whole = fetched.missing.is_empty() && fetched.failed.is_empty();
+    let everybody = (0..servers.len()).fold(0, |all, server| all | bit(server));
+    report(&request.nzb, queue, &targets, everybody, &mut fetched);
+    let is_whole = fetched.is_whole();
     if is_whole || !targets.iter().any(Target::has_anything) {
         journal.remove().map_err(TransferError::at(&path))?;
     } else {
@@ -224,7 +243,7 @@ fn recall(
     targets.iter().zip(&places).try_for_each(|(target, places)| target.verify(places, folder))
 }
 
-fn report(nzb: &Nzb, queue: Queue, targets: &[Target], fetched: &mut Fetched) {
+fn report(nzb: &Nzb, queue: Queue, targets: &[Target], everybody: u32, fetched: &mut Fetched) {
     let mut lost = queue.into_lost();
     lost.sort_by_key(|job| (job.file, job.segment));
     for target in targets {
@@ -238,7 +257,12 @@ fn report(nzb: &Nzb, queue: Queue, targets: &[Target], fetched: &mut Fetched) {
     for job in lost {
         let outcome = targets[job.file].outcome();
         // A file that cannot be made misses nothing.
-        if outcome.failure.is_none() {
+        if outcome.failure.is_some() {
+            continue;
+        }
+        if job.asked != everybody {
+            fetched.unasked += 1;
+        } else {
             let segment = &nzb.files[job.file].segments[job.segment];
             fetched.missing.push(MissingPart {
                 file: outcome.name,

@@ -10,6 +10,7 @@ use crate::transfer::waiting::{FAILURES_MAX, Over, delay, locked};
 use crate::wire::Code;
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// Commands in flight: enough that a round trip takes no time from the articles.
@@ -27,6 +28,9 @@ pub(super) struct Work<'a> {
     pub(super) folder: &'a Folder<'a>,
     pub(super) queue: &'a Queue,
     pub(super) watcher: &'a dyn Watcher,
+    /// For each server, whether a connection to it was ever made: one that was not there at the
+    /// beginning is not waited for.
+    pub(super) reached: Vec<AtomicBool>,
     /// Octets that have been written since the last sync.
     pub(super) unsynced: Mutex<u64>,
     /// Something is wrong for good, or all is done.
@@ -77,6 +81,9 @@ fn fetch_over_connections(server: usize, work: &Work<'_>) -> Result<(), Transfer
     while work.queue.wait(server) {
         let mut window = VecDeque::new();
         let connected = connect(&work.servers[server], must_log_in).map_err(Trouble::from);
+        if connected.is_ok() {
+            work.reached[server].store(true, Ordering::Relaxed);
+        }
         let fetched = connected
             .and_then(|mut client| fetch_over(&mut client, server, work, &mut window, &mut failures));
         window.into_iter().rev().for_each(|job| work.queue.give_back(job));
@@ -95,7 +102,8 @@ fn fetch_over_connections(server: usize, work: &Work<'_>) -> Result<(), Transfer
             }
             Err(Trouble::Server(error)) => {
                 failures += 1;
-                if !is_passing(&error) || failures > FAILURES_MAX {
+                let is_known = work.reached[server].load(Ordering::Relaxed);
+                if !is_known || !is_passing(&error) || failures > FAILURES_MAX {
                     return Err(TransferError::from_server(&work.servers[server], error));
                 }
             }

@@ -140,7 +140,15 @@ pub fn upload(request: &Request, server: &Server, watcher: &dyn Watcher) -> Resu
     }
     let before = octets_taken(&plan, &taken);
     watcher.begins(plan.octets(), before);
-    let there = if resumed { survey(&plan, &taken, server)? } else { HashSet::new() };
+    let there = match survey(&plan, &taken, server, resumed) {
+        Ok(there) => there,
+        Err(error) => {
+            if !resumed {
+                journal.remove().map_err(TransferError::at(&path))?;
+            }
+            return Err(error);
+        }
+    };
     let from_before = taken.iter().flatten().flatten().count() as u64 + there.len() as u64;
     let work = Work {
         plan: &plan,
@@ -176,15 +184,17 @@ fn octets_taken(plan: &Plan, taken: &[Vec<Option<Taken>>]) -> u64 {
 }
 
 /// Which articles the server has though the journal does not say so: a run that was killed had sent
-/// them. Asked over one connection, many at a time.
+/// them. Asked over one connection, many at a time; made in any case, since a server that is not there
+/// at the beginning is not waited for.
 fn survey(
     plan: &Plan,
     taken: &[Vec<Option<Taken>>],
     server: &Server,
+    resumed: bool,
 ) -> Result<HashSet<(usize, usize)>, TransferError> {
     let unsure: Vec<(usize, usize)> = (0..plan.files.len())
         .flat_map(|file| (0..plan.files[file].ids.len()).map(move |part| (file, part)))
-        .filter(|(file, part)| taken[*file][*part].is_none())
+        .filter(|(file, part)| resumed && taken[*file][*part].is_none())
         .collect();
     let mut there = HashSet::new();
     let failed = |error| TransferError::from_server(server, error);
