@@ -9,7 +9,7 @@
 //! There is no way to a moderator from here: what is not approved for a moderated newsgroup is
 //! rejected, as step 7 asks where forwarding is not possible.
 
-use super::checks::{self, Counts, Filing};
+use super::checks::{self, Counts, Filing, Place};
 use super::{Policy, Posting, Reason};
 use crate::article::{
     Diagnostic, Field, Head, HeadError, MessageId, NewsgroupName, PathIdentity, date, newsgroup, path,
@@ -76,12 +76,12 @@ pub fn judge<G>(
     let approved = head.value(Field::Approved).is_some();
     let filing = checks::file(&head, policy, |name| match lookup(name) {
         Some((_, Posting::Moderated)) if !approved => Err(Reason::NotModerated(name.to_owned())),
-        Some((_, Posting::Forbidden)) => Err(Reason::PostingForbidden(name.to_owned())),
-        Some((group, _)) => Ok(Some(group)),
+        Some((group, Posting::Allowed | Posting::Moderated)) => Ok(Place::In(group)),
+        Some(_) => Err(Reason::PostingForbidden(name.to_owned())),
         None if is_reserved(name) => {
             Err(Reason::BadField { field: Field::Newsgroups.name(), why: "reserved newsgroup name" })
         }
-        None => Ok(None),
+        None => Ok(Place::Nowhere),
     })?;
 
     // Steps 8 and 9: Path.

@@ -44,8 +44,9 @@ impl Tls {
                 .session
                 .process_new_packets()
                 .map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+            // What came with the end is the client's all the same.
             self.ended |= state.peer_has_closed();
-            if self.session.is_handshaking() || self.ended {
+            if self.session.is_handshaking() {
                 // No octet of the client's is taken before it is known to be the client's.
                 if taken == 0 {
                     break;

@@ -48,7 +48,7 @@ impl Site {
         for newsgroup in newsgroups {
             args.extend(["--group", newsgroup]);
         }
-        succeed(Command::new(FEEDD).args(args));
+        succeed(Command::new(FEEDD).args(args).args(more));
         site
     }
 
@@ -94,10 +94,17 @@ impl Site {
     /// When it does not come.
     #[track_caller]
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with these variables in its environment.
+    #[track_caller]
+    pub fn start_with(&mut self, variables: &[(&str, &str)]) {
         assert!(self.running.is_none(), "{} runs already", self.identity);
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let mut child = Command::new(FEEDD)
             .args([OsStr::new("run"), OsStr::new("-c"), self.config().as_os_str()])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
