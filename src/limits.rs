@@ -37,6 +37,8 @@ pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 pub const COMPRESSED_MAX: usize = 1024;
 /// Passwords that are looked at at once: each takes 19 MiB for some tens of milliseconds.
 pub const HASHES_MAX: usize = 2;
+/// Octets of one of the operator's lists (LIST MOTD, ...): its answer is written in one piece.
+pub const LIST_FILE_MAX: usize = 64 * 1024;
 /// Connections in total, default.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections from one address, default: a newsreader opens four to fifty, and a house or an office

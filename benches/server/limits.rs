@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::certificate;
 use crate::load::connect;
 use crate::support::process::temp_dir;
 
@@ -18,6 +19,8 @@ pub struct Limits {
     pub synced_octets_per_s: f64,
     /// One connection over loopback, 1448 octets to the segment, as the load generator's.
     pub loopback_octets_per_s: f64,
+    /// Encrypting in memory by the server's TLS library, one thread.
+    pub sealed_octets_per_s: f64,
     /// fdatasync after appending 4 KB, median.
     pub small_sync_us: f64,
     /// One octet there and back over loopback, median.
@@ -31,6 +34,8 @@ pub enum LimitKind {
     Disk,
     /// Moving the same octets over loopback.
     Loopback,
+    /// Encrypting the same octets and then moving them over loopback, on one core.
+    SealedLoopback,
     /// One small fdatasync and two round trips for each, as many at a time as connections.
     SyncedTurn,
     /// There is none to speak of.
@@ -42,6 +47,7 @@ impl Limits {
         Ok(Self {
             synced_octets_per_s: synced(time)?,
             loopback_octets_per_s: loopback(time)?,
+            sealed_octets_per_s: certificate::sealing(time / 2)?,
             small_sync_us: small_sync(time)?,
             round_trip_us: round_trip(time)?,
         })
@@ -53,6 +59,10 @@ impl Limits {
         match kind {
             LimitKind::Disk => limits.synced_octets_per_s = synced(time)?,
             LimitKind::Loopback => limits.loopback_octets_per_s = loopback(time)?,
+            LimitKind::SealedLoopback => {
+                limits.loopback_octets_per_s = loopback(time)?;
+                limits.sealed_octets_per_s = certificate::sealing(time)?;
+            }
             LimitKind::SyncedTurn => {
                 limits.small_sync_us = small_sync(time)?;
                 limits.round_trip_us = round_trip(time)?;
@@ -60,6 +70,12 @@ impl Limits {
             LimitKind::None => {}
         }
         Ok(limits)
+    }
+}
+
+impl Limits {
+    pub fn sealed_loopback_octets_per_s(&self) -> f64 {
+        1.0 / (1.0 / self.loopback_octets_per_s + 1.0 / self.sealed_octets_per_s)
     }
 }
 

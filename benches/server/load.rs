@@ -3,13 +3,16 @@
 //! measures, so every microsecond it saves is a microsecond measured.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::channel::{Arrived, Channel};
 
 /// Nothing answered for so long: the run is given up.
 const STALLED_AFTER: Duration = Duration::from_secs(20);
@@ -46,7 +49,7 @@ pub enum Replies {
 
 /// One connection under load.
 pub struct Lane {
-    pub socket: TcpStream,
+    pub channel: Channel,
     pub requests: Box<dyn Requests>,
     pub replies: Replies,
     /// Requests that may be unanswered at a time.
@@ -58,8 +61,13 @@ pub struct Lane {
 pub struct Outcome {
     pub answered: u64,
     pub elapsed: Duration,
-    /// Octets sent and received, all lanes.
+    /// Octets sent and received, all lanes, as they are without TLS and compression.
     pub octets: u64,
+    /// Octets received, so, and as they came on the wire.
+    pub received: u64,
+    pub wire: u64,
+    /// What the load generator's threads took of the processors.
+    pub generator_cpu: Duration,
     /// Of lanes with a window of one: from sending the first request of a turn to the last reply
     /// of that turn, microseconds.
     pub turn_micros: Vec<u32>,
@@ -70,6 +78,7 @@ struct Driven {
     lanes: Vec<Running>,
     began: Instant,
     last_answer: Instant,
+    cpu: Duration,
 }
 
 struct Running {
@@ -78,12 +87,21 @@ struct Running {
     sent_of_piece: usize,
     piece_len: usize,
     blocked: bool,
+    wire_before: u64,
+    counted: Counted,
+}
+
+/// What is owed and what came, of one lane.
+struct Counted {
+    window: usize,
     outstanding: usize,
     answered: u64,
     octets: u64,
+    received: u64,
     lengths: VecDeque<usize>,
-    /// Octets read of the reply at the front of `lengths`; or of a line cut by the end of a read.
+    /// A line cut by the end of a read.
     partial: Vec<u8>,
+    /// Octets to come of the reply at the front.
     owed: usize,
     turn_began: Instant,
     turn_micros: Vec<u32>,
@@ -94,11 +112,11 @@ struct Running {
 ///
 /// # Errors
 /// A connection that failed or stalled, or a reply of another kind than expected.
-pub fn run(lanes: Vec<Lane>, time: Duration) -> Result<(Outcome, Vec<TcpStream>), String> {
+pub fn run(lanes: Vec<Lane>, time: Duration) -> Result<(Outcome, Vec<Channel>), String> {
     let threads = lanes.len().clamp(1, 2);
     let mut shares: Vec<Vec<Running>> = (0..threads).map(|_| Vec::new()).collect();
     for (number, lane) in lanes.into_iter().enumerate() {
-        lane.socket.set_nonblocking(true).map_err(|e| e.to_string())?;
+        lane.channel.socket().set_nonblocking(true).map_err(|e| e.to_string())?;
         shares[number % threads].push(Running::new(lane));
     }
     let start = Barrier::new(threads);
@@ -111,29 +129,33 @@ pub fn run(lanes: Vec<Lane>, time: Duration) -> Result<(Outcome, Vec<TcpStream>)
             .collect()
     });
     let mut outcome = Outcome::default();
-    let mut sockets = Vec::new();
+    let mut channels = Vec::new();
     let mut began: Option<Instant> = None;
     let mut ended: Option<Instant> = None;
     for share in driven {
         let share = share?;
         began = Some(began.map_or(share.began, |b| b.min(share.began)));
         ended = Some(ended.map_or(share.last_answer, |e| e.max(share.last_answer)));
+        outcome.generator_cpu += share.cpu;
         for running in share.lanes {
-            outcome.answered += running.answered;
-            outcome.octets += running.octets;
-            outcome.turn_micros.extend(running.turn_micros);
-            sockets.push(running.lane.socket);
+            outcome.answered += running.counted.answered;
+            outcome.octets += running.counted.octets;
+            outcome.received += running.counted.received;
+            outcome.wire += running.lane.channel.wire_octets - running.wire_before;
+            outcome.turn_micros.extend(running.counted.turn_micros);
+            channels.push(running.lane.channel);
         }
     }
     if let (Some(began), Some(ended)) = (began, ended) {
         outcome.elapsed = ended - began;
     }
-    Ok((outcome, sockets))
+    Ok((outcome, channels))
 }
 
 fn drive(mut lanes: Vec<Running>, start: &Barrier, time: Duration) -> Result<Driven, String> {
     let mut buffer = vec![0; READ_BUFFER];
     start.wait();
+    let cpu_before = thread_cpu();
     let began = Instant::now();
     let mut last_answer = began;
     loop {
@@ -141,14 +163,15 @@ fn drive(mut lanes: Vec<Running>, start: &Barrier, time: Duration) -> Result<Dri
         for lane in &mut lanes {
             lane.send(open)?;
         }
-        if !open && lanes.iter().all(|lane| lane.outstanding == 0 && lane.piece_len == 0) {
-            return Ok(Driven { lanes, began, last_answer });
+        if !open && lanes.iter().all(|lane| lane.counted.outstanding == 0 && lane.piece_len == 0) {
+            let cpu = thread_cpu().saturating_sub(cpu_before);
+            return Ok(Driven { lanes, began, last_answer, cpu });
         }
         let mut polled: Vec<PollFd<'_>> = lanes
             .iter()
             .map(|lane| {
                 let wanted = if lane.blocked { PollFlags::OUT } else { PollFlags::empty() };
-                PollFd::new(&lane.lane.socket, wanted | PollFlags::IN)
+                PollFd::new(lane.lane.channel.socket(), wanted | PollFlags::IN)
             })
             .collect();
         let wait = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -168,64 +191,77 @@ fn drive(mut lanes: Vec<Running>, start: &Barrier, time: Duration) -> Result<Dri
             }
         }
         if last_answer.elapsed() > STALLED_AFTER {
-            let owed: usize = lanes.iter().map(|lane| lane.outstanding).sum();
+            let owed: usize = lanes.iter().map(|lane| lane.counted.outstanding).sum();
             return Err(format!("no reply for {STALLED_AFTER:?}, {owed} owed"));
         }
     }
 }
 
+/// What this thread has taken of the processors so far.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 impl Running {
     fn new(lane: Lane) -> Self {
-        Self {
-            lane,
-            sent_of_piece: 0,
-            piece_len: 0,
-            blocked: false,
+        let counted = Counted {
+            window: lane.window,
             outstanding: 0,
             answered: 0,
             octets: 0,
+            received: 0,
             lengths: VecDeque::new(),
             partial: Vec::new(),
             owed: 0,
             turn_began: Instant::now(),
             turn_micros: Vec::new(),
-        }
+        };
+        let wire_before = lane.channel.wire_octets;
+        Self { lane, sent_of_piece: 0, piece_len: 0, blocked: false, wire_before, counted }
     }
 
     /// Sends while the window and the socket have room; begins nothing new when not `open`.
     fn send(&mut self, open: bool) -> Result<(), String> {
+        let Self { lane, counted, .. } = self;
         while !self.blocked {
-            if self.sent_of_piece == self.piece_len {
-                self.piece_len = 0;
-                // A turn of several requests (POST, then its article) is not left half done.
-                let mid_turn = match self.lane.replies {
-                    Replies::Lines(codes) => !self.answered.is_multiple_of(codes.len() as u64),
-                    Replies::Octets => false,
-                };
-                // The piece to come is not known yet; a quarter of the window is the house rule.
-                let room = self.outstanding <= self.lane.window - self.lane.window.div_ceil(4);
-                if !room || !(open || mid_turn) {
-                    return Ok(());
+            let sent = match lane.channel.flush() {
+                Ok(()) if self.sent_of_piece < self.piece_len => {
+                    lane.channel.write(&lane.requests.bytes()[self.sent_of_piece..])
                 }
-                if self.lane.window == 1 && !mid_turn {
-                    self.turn_began = Instant::now();
+                Ok(()) => {
+                    self.piece_len = 0;
+                    // A turn of several requests (POST, then its article) is not left half done.
+                    let mid_turn = match lane.replies {
+                        Replies::Lines(codes) => !counted.answered.is_multiple_of(codes.len() as u64),
+                        Replies::Octets => false,
+                    };
+                    // The piece to come is not known yet; a quarter of the window is the house rule.
+                    let room = counted.outstanding <= counted.window - counted.window.div_ceil(4);
+                    if !room || !(open || mid_turn) {
+                        return Ok(());
+                    }
+                    if counted.window == 1 && !mid_turn {
+                        counted.turn_began = Instant::now();
+                    }
+                    counted.outstanding += lane.requests.next(&mut counted.lengths);
+                    self.sent_of_piece = 0;
+                    self.piece_len = lane.requests.bytes().len();
+                    Ok(0)
                 }
-                self.outstanding += self.lane.requests.next(&mut self.lengths);
-                self.sent_of_piece = 0;
-                self.piece_len = self.lane.requests.bytes().len();
-            }
-            match self.lane.socket.write(&self.lane.requests.bytes()[self.sent_of_piece..]) {
+                Err(e) => Err(e),
+            };
+            match sent {
                 Ok(sent) => {
                     self.sent_of_piece += sent;
-                    self.octets += sent as u64;
-                    if self.sent_of_piece == self.piece_len {
-                        self.piece_len = 0;
-                        self.sent_of_piece = 0;
-                    }
+                    counted.octets += sent as u64;
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.blocked = true,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(format!("sending: {e}; last heard {}", self.last_heard())),
+                Err(e) => {
+                    let last = counted.last_heard(&mut lane.channel);
+                    return Err(format!("sending: {e}; last heard {last}"));
+                }
             }
         }
         Ok(())
@@ -233,21 +269,32 @@ impl Running {
 
     /// Reads once. Says whether a reply was completed.
     fn receive(&mut self, buffer: &mut [u8]) -> Result<bool, String> {
-        let read = match self.lane.socket.read(buffer) {
-            Ok(0) => return Err(format!("closed by the server; last heard {}", self.last_heard())),
-            Ok(read) => read,
+        let Self { lane, counted, .. } = self;
+        let count = matches!(lane.replies, Replies::Octets);
+        let arrived = match lane.channel.read(buffer, count) {
+            Ok(arrived) => arrived,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Ok(false);
             }
-            Err(e) => return Err(format!("receiving: {e}")),
+            Err(e) => return Err(format!("receiving: {e}; last heard {}", tail(&counted.partial))),
         };
-        self.octets += read as u64;
-        let before = self.answered;
-        match self.lane.replies {
-            Replies::Lines(codes) => self.count_lines(&buffer[..read], codes)?,
-            Replies::Octets => self.count_octets(&buffer[..read])?,
+        let before = counted.answered;
+        match (&lane.replies, arrived) {
+            (Replies::Lines(codes), Arrived::Text(text)) => {
+                counted.came(text.len());
+                counted.count_lines(text, codes)?;
+            }
+            (_, Arrived::Text(text)) => counted.count_octets(text.len(), text)?,
+            (_, Arrived::Count(count)) => counted.count_octets(count, &[])?,
         }
-        Ok(self.answered > before)
+        Ok(counted.answered > before)
+    }
+}
+
+impl Counted {
+    fn came(&mut self, octets: usize) {
+        self.octets += octets as u64;
+        self.received += octets as u64;
     }
 
     fn count_lines(&mut self, bytes: &[u8], codes: &[&[u8; 3]]) -> Result<(), String> {
@@ -273,8 +320,10 @@ impl Running {
         Ok(())
     }
 
-    fn count_octets(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let mut rest = bytes.len();
+    /// Counts `arrived` octets; `bytes` are they, unless nobody looked at them.
+    fn count_octets(&mut self, arrived: usize, bytes: &[u8]) -> Result<(), String> {
+        self.came(arrived);
+        let mut rest = arrived;
         loop {
             if self.owed == 0 {
                 match self.lengths.pop_front() {
@@ -290,9 +339,9 @@ impl Running {
             rest -= self.owed;
             self.owed = 0;
             // Every reply counted in octets is a block: wrong lengths show at its end.
-            let end = bytes.len() - rest;
-            if !bytes[..end].ends_with(&b".\r\n"[3 - end.min(3)..]) {
-                return Err(format!("a block ends with {}", tail(&bytes[..end])));
+            let block = bytes.get(..arrived - rest).unwrap_or_default();
+            if !block.is_empty() && !block.ends_with(&b".\r\n"[3 - block.len().min(3)..]) {
+                return Err(format!("a block ends with {}", tail(block)));
             }
             self.answer(1);
         }
@@ -301,15 +350,16 @@ impl Running {
     fn answer(&mut self, turn: usize) {
         self.answered += 1;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if self.lane.window == 1 && self.answered.is_multiple_of(turn as u64) {
+        if self.window == 1 && self.answered.is_multiple_of(turn as u64) {
             self.turn_micros.push(self.turn_began.elapsed().as_micros() as u32);
         }
     }
 
-    fn last_heard(&mut self) -> String {
+    fn last_heard(&mut self, channel: &mut Channel) -> String {
         let mut rest = [0; 512];
-        let read = self.lane.socket.read(&mut rest).unwrap_or(0);
-        self.partial.extend_from_slice(&rest[..read]);
+        if let Ok(Arrived::Text(text)) = channel.read(&mut rest, false) {
+            self.partial.extend_from_slice(text);
+        }
         tail(&self.partial)
     }
 }

@@ -9,6 +9,9 @@
 #![allow(clippy::unwrap_used, reason = "a failing step of a measurement ends it")]
 #![allow(missing_docs, reason = "a program, not an interface")]
 
+mod certificate;
+mod channel;
+mod layers;
 mod limits;
 mod load;
 mod measures;
@@ -22,6 +25,8 @@ mod support;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use channel::Layers;
+use layers::LAYERED;
 use limits::{LimitKind, Limits};
 use measures::{Bench, MEASURES, Measure, Taken};
 use report::{Report, Row};
@@ -90,21 +95,21 @@ fn measure(wanted: &Wanted) -> Result<(), String> {
     }
     say(&report.head());
 
-    if MEASURES.iter().any(|measure| wanted.has(measure.name)) {
+    if measures().any(|measure| wanted.has(measure.name)) {
         let feedd = (!wanted.no_feedd).then(Subject::feedd);
         let inn = with_inn.then(Subject::inn).transpose()?;
         let prepare =
             |subject: &'static str, server| Bench::prepare(server, wanted.time(), wanted.quick, subject);
         let feedd = feedd.as_ref().map(|server| prepare("f", server)).transpose()?;
         let inn = inn.as_ref().map(|server| prepare("i", server)).transpose()?;
-        for measure in MEASURES.iter().filter(|measure| wanted.has(measure.name)) {
+        for measure in measures().filter(|measure| wanted.has(measure.name)) {
             for connections in measure.connections {
                 let take = |bench: &Bench<'_>| {
-                    (measure.take)(bench, *connections)
+                    (measure.take)(bench, *connections, measure.layers)
                         .map_err(|problem| format!("{}, {}: {problem}", measure.name, bench.subject.name))
                 };
                 let feedd = feedd.as_ref().map(take).transpose()?;
-                let inn = inn.as_ref().map(take).transpose()?;
+                let inn = inn.as_ref().filter(|_| measure.layers == Layers::Plain).map(take).transpose()?;
                 // Taken anew beside each line: others may use the machine at the same time.
                 let limits = Limits::take_for(measure.limit, wanted.time() / 4, &limits)
                     .map_err(|e| format!("the machine: {e}"))?;
@@ -126,6 +131,10 @@ fn measure(wanted: &Wanted) -> Result<(), String> {
     Ok(())
 }
 
+fn measures() -> impl Iterator<Item = &'static Measure> {
+    MEASURES.iter().chain(LAYERED)
+}
+
 fn row(
     measure: &Measure,
     connections: usize,
@@ -138,6 +147,7 @@ fn row(
     let limit = match (measure.limit, measure.unit) {
         (LimitKind::Disk, _) => Some(limits.synced_octets_per_s / octets),
         (LimitKind::Loopback, _) => Some(limits.loopback_octets_per_s / octets),
+        (LimitKind::SealedLoopback, _) => Some(limits.sealed_loopback_octets_per_s() / octets),
         (LimitKind::SyncedTurn, "/s") => Some(connections as f64 * 1e6 / turn_us),
         (LimitKind::SyncedTurn, _) => Some(turn_us),
         (LimitKind::None, _) => None,

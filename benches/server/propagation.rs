@@ -58,5 +58,5 @@ fn between(mut a: Client, mut b: Client, articles: u64, label: &str) -> Result<L
             millis.push(asked.elapsed().as_secs_f64() * 1e3);
         }
     }
-    Ok([50, 99].map(|p| Figure { value: percentile(&mut millis, p), cpu_us: None }))
+    Ok([50, 99].map(|p| Figure::bare(percentile(&mut millis, p))))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::limits::Limits;
+use crate::load::Outcome;
 
 /// One figure of one server.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -13,13 +14,36 @@ pub struct Figure {
     /// CPU time of the server per operation, microseconds; absent where it says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us: Option<f64>,
+    /// CPU time of the server per 10^6 octets of text, as it is without TLS and compression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us_per_mb: Option<f64>,
+    /// CPU time of the load generator per operation, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_us: Option<f64>,
+    /// Octets of text for each octet on the wire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<f64>,
 }
 
 impl Figure {
-    /// A rate of `count` operations that took `elapsed` and cost the server `cpu`.
-    pub fn rate(count: f64, elapsed: Duration, cpu: Duration) -> Self {
-        let cpu_us = (count > 0.0).then(|| cpu.as_secs_f64() * 1e6 / count);
-        Self { value: count / elapsed.as_secs_f64(), cpu_us }
+    /// A value that is neither a rate nor paid for in CPU time.
+    pub fn bare(value: f64) -> Self {
+        Self { value, cpu_us: None, cpu_us_per_mb: None, load_us: None, packed: None }
+    }
+
+    /// A rate: each reply of `outcome` is worth so many operations, all cost the server `cpu`.
+    pub fn rate(outcome: &Outcome, operations_per_reply: f64, cpu: Duration) -> Self {
+        let count = outcome.answered as f64 * operations_per_reply;
+        let each = |cpu: Duration, of: f64| (of > 0.0).then(|| cpu.as_secs_f64() * 1e6 / of);
+        let packed = outcome.received as f64 / outcome.wire as f64;
+        Self {
+            value: count / outcome.elapsed.as_secs_f64(),
+            cpu_us: each(cpu, count),
+            cpu_us_per_mb: each(cpu, outcome.octets as f64 / 1e6),
+            load_us: each(outcome.generator_cpu, count),
+            // What TLS adds is not worth a column.
+            packed: (packed > 1.1).then_some(packed),
+        }
     }
 }
 
@@ -45,12 +69,13 @@ pub struct Report {
     pub cores: usize,
     pub synced_mb_per_s: f64,
     pub loopback_mb_per_s: f64,
+    pub sealed_mb_per_s: f64,
     pub small_sync_us: f64,
     pub round_trip_us: f64,
     pub rows: Vec<Row>,
 }
 
-const COLUMNS: &str = "measure                        conn  unit      feedd        INN  feedd/INN      limit  of limit   CPU us  INN CPU us";
+const COLUMNS: &str = "measure                        conn  unit      feedd        INN  feedd/INN      limit  of limit   CPU us  INN CPU us  CPU us/MB  load us  packed";
 
 impl Report {
     pub fn new(limits: &Limits) -> Self {
@@ -58,6 +83,7 @@ impl Report {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             synced_mb_per_s: limits.synced_octets_per_s / 1e6,
             loopback_mb_per_s: limits.loopback_octets_per_s / 1e6,
+            sealed_mb_per_s: limits.sealed_octets_per_s / 1e6,
             small_sync_us: limits.small_sync_us,
             round_trip_us: limits.round_trip_us,
             rows: Vec::new(),
@@ -69,8 +95,15 @@ impl Report {
         format!(
             "{} cores, shared with the load generator. This machine's limits: write + fdatasync \
              in batches of 1 MB {:.0} MB/s,\nfdatasync after 4 KB {:.0} us, loopback {:.0} MB/s, \
-             round trip {:.0} us. CPU is the server's, per operation.\n\n{COLUMNS}",
-            self.cores, self.synced_mb_per_s, self.small_sync_us, self.loopback_mb_per_s, self.round_trip_us
+             round trip {:.0} us, TLS in memory {:.0} MB/s.\nCPU is the server's, per operation and per MB \
+             of text; load is the load generator's CPU per operation, packed\nthe octets of text to one on \
+             the wire. Over TLS the generator counts known replies by their records.\n\n{COLUMNS}",
+            self.cores,
+            self.synced_mb_per_s,
+            self.small_sync_us,
+            self.loopback_mb_per_s,
+            self.round_trip_us,
+            self.sealed_mb_per_s
         )
     }
 }
@@ -88,11 +121,11 @@ impl Row {
             "/s" => ratio(feedd, self.limit),
             _ => ratio(self.limit, feedd),
         };
-        let cpu = |figure: Option<Figure>| {
-            figure.and_then(|f| f.cpu_us).map_or_else(|| "-".to_owned(), |us| format!("{us:.1}"))
+        let cpu = |figure: Option<Figure>, of: fn(Figure) -> Option<f64>| {
+            figure.and_then(of).map_or_else(|| "-".to_owned(), |us| format!("{us:.1}"))
         };
         format!(
-            "{:<30} {:>4}  {:<4} {:>10} {:>10} {:>10} {:>10} {:>9} {:>8} {:>11}",
+            "{:<30} {:>4}  {:<4} {:>10} {:>10} {:>10} {:>10} {:>9} {:>8} {:>11} {:>10} {:>8} {:>7}",
             self.what,
             self.connections,
             self.unit,
@@ -101,8 +134,11 @@ impl Row {
             ratio(feedd, inn),
             number(self.limit),
             of_limit,
-            cpu(self.feedd),
-            cpu(self.inn)
+            cpu(self.feedd, |f| f.cpu_us),
+            cpu(self.inn, |f| f.cpu_us),
+            cpu(self.feedd, |f| f.cpu_us_per_mb),
+            cpu(self.feedd, |f| f.load_us),
+            cpu(self.feedd, |f| f.packed)
         )
     }
 }

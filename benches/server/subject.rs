@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::certificate;
 use crate::load::connect;
 use crate::requests::Known;
 use crate::support::articles::{message_id, relayed};
@@ -43,7 +44,10 @@ fn newsgroups() -> Vec<&'static str> {
 
 impl Subject {
     pub fn feedd() -> Self {
-        let site = Site::start_loaded("bench.example", &newsgroups());
+        let mut site = Site::init("bench.example", &newsgroups());
+        site.accept_load();
+        certificate::equip(&site.dir()).unwrap();
+        site.start();
         Self {
             name: "feedd",
             peer_port: site.port,

@@ -99,6 +99,7 @@ impl Daemon {
             site.limits.clone(),
             stop.clone(),
         ));
+        service.set_lists(config.lists.clone());
         let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip));
         let admission = Arc::new(Admission::new(rules, feeds.clone()));
         let inner = Arc::new(Inner {
@@ -166,6 +167,7 @@ impl Daemon {
         }
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
+        self.inner.service.set_lists(new.lists.clone());
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
         self.inner.feeds.reload(&peers).await;
@@ -203,6 +205,7 @@ impl Daemon {
             addresses: inner.addresses.iter().map(SocketAddr::to_string).collect(),
             uptime_s: inner.started.elapsed().as_secs(),
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
+            counters: inner.service.counters.all(),
             store: inner.store.stats(),
             feeds: inner.feeds.status(),
         }

@@ -257,13 +257,21 @@ impl Intake {
         }
     }
 
-    /// A newsgroup of this site, and what it takes.
+    /// A newsgroup of this site, and what it takes; of an alias the newsgroup it stands for.
     fn group(&self, name: &str) -> Option<(Arc<Group>, Posting)> {
         let group = self.store.group(name)?;
         let posting = match group.status() {
             GroupStatus::Posting => Posting::Allowed,
             GroupStatus::NoPosting => Posting::Forbidden,
             GroupStatus::Moderated => Posting::Moderated,
+            GroupStatus::Closed => Posting::Closed,
+            GroupStatus::Junk => Posting::Junk,
+            // One step: an alias of an alias leads nowhere (RFC 6048 s.3.1).
+            GroupStatus::Alias(other) => {
+                let target = self.store.group(other.as_str())?;
+                let leads = !matches!(target.status(), GroupStatus::Alias(_));
+                return leads.then_some((target, Posting::Alias));
+            }
         };
         Some((group, posting))
     }

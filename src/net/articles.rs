@@ -5,7 +5,7 @@ use super::connection::{Connection, Parked};
 use super::settle::Owed;
 use super::{Counters, blocking};
 use crate::agent::{Cause, Reason};
-use crate::article::MessageId;
+use crate::article::{HeadError, MessageId};
 use crate::clock;
 use crate::intake::{self, Offer, Origin, newslog};
 use crate::session::reply::{self, Answer};
@@ -148,7 +148,16 @@ impl Connection {
     }
 
     pub(super) fn rejected(&mut self, transfer: &Transfer, reason: &Reason) {
-        Counters::add(&self.service.counters.rejected, 1);
+        let counters = &self.service.counters;
+        Counters::add(&counters.rejected, 1);
+        match reason {
+            Reason::TooLarge { .. } => Counters::add(&counters.articles_too_large, 1),
+            Reason::TooManyNewsgroups(_) => Counters::add(&counters.crossposts_too_wide, 1),
+            Reason::Malformed(HeadError::TooLarge | HeadError::LineTooLong(_)) => {
+                Counters::add(&counters.headers_too_large, 1);
+            }
+            _ => {}
+        }
         reply::transfer(transfer, &Answer::Rejected(reason), self.ledger.tail(&mut self.out));
     }
 

@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::settle::{Ledger, Port};
 use super::stream::Stream;
 use super::{Counters, Service, Transport};
+use crate::config::Lists;
 use crate::limits::{HOARD_BYTES_S, OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
 use crate::session::reply;
 use crate::session::{Ask, Server, Step, Transfer};
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     pub(super) admitted: Admitted,
     pub(super) port: Arc<Port>,
     pub(super) waiter: Arc<dyn Settle>,
+    /// The operator's lists as they were when the connection began.
+    pub(super) lists: Arc<Lists>,
     pub(super) input: BytesMut,
     pub(super) read_size: usize,
     /// Replies that the client has not taken.
@@ -97,13 +100,16 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
     let port = Arc::new(Port::default());
     let offers = entry.as_ref().map(Entry::offers).unwrap_or_default();
     let tls = entry.as_ref().is_some_and(|entry| entry.tls);
-    let session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
+    let lists = service.lists();
+    let mut session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
+    session.set_lists(lists.there());
     let mut connection = Connection {
         transport,
         session,
         admitted,
         waiter: port.clone(),
         port,
+        lists,
         input: BytesMut::new(),
         read_size: READ_MIN,
         out: Vec::new(),
@@ -139,6 +145,11 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         },
         Err(error) => tracing::debug!(conn = connection.admitted.name, %error, "connection lost"),
     }
+    let long = connection.session.lines_too_long();
+    if long > 0 {
+        Counters::add(&connection.service.counters.lines_too_long, long.into());
+        tracing::info!(conn = connection.admitted.name, lines = long, "sent lines that are too long");
+    }
     connection.abandon().await;
 }
 
@@ -167,6 +178,9 @@ impl Connection {
             let moved = self.flush()?;
             // Room was made: for the rest of an answer, or for a command that waits.
             again |= moved && (self.stream.is_some() || !self.hungry);
+            if moved {
+                active = Instant::now();
+            }
             if self.all_sent() {
                 if self.closing {
                     return Ok(());
@@ -221,10 +235,10 @@ impl Connection {
                         return self.too_slow(octets_s);
                     }
                     look.as_mut().reset((active + idle_max).min(Instant::now() + look_every));
-                    continue;
                 }
             }
-            active = Instant::now();
+            // What woke us counts as a sign of life when octets of the session's move for it: those of a
+            // TLS record that is never whole do not.
         }
     }
 
@@ -346,11 +360,10 @@ impl Connection {
         }
     }
 
-    /// RFC 3977 s.3.1: 400 and close; a client that does not read its replies is not waited for.
+    /// RFC 3977 s.3.1: closed without a word.
     fn time_out(&mut self) -> io::Result<()> {
         Counters::add(&self.service.counters.idle_cut, 1);
         tracing::debug!(conn = self.admitted.name, "cut: idle for too long");
-        self.last_words("400 Idle for too long\r\n");
         Err(ErrorKind::TimedOut.into())
     }
 
@@ -365,14 +378,10 @@ impl Connection {
     fn too_slow(&mut self, octets_s: u64) -> io::Result<()> {
         Counters::add(&self.service.counters.slow_cut, 1);
         tracing::info!(conn = self.admitted.name, "cut: slower than {octets_s} octets a second");
-        self.last_words("400 Too slow\r\n");
-        Err(ErrorKind::TimedOut.into())
-    }
-
-    fn last_words(&mut self, text: &str) {
         if self.out.is_empty() && self.stream.is_none() {
-            let _ = self.transport.write(text.as_bytes()).and_then(|_| self.transport.flush());
+            let _ = self.transport.write(b"400 Too slow\r\n").and_then(|_| self.transport.flush());
         }
+        Err(ErrorKind::TimedOut.into())
     }
 
     /// The connection is gone: articles at the writer are kept all the same; their share of the

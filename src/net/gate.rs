@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::door::{Door, Seats};
 use super::pace::Pace;
+use super::tell::Tell;
 use super::{Counters, Service};
 use crate::access::{Quotas, Throttle};
 use crate::accounts::{Account, Password};
@@ -24,6 +25,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(20);
 /// What all connections share to know who may come in.
 pub(crate) struct Gate {
     pub(super) seats: Arc<Seats>,
+    pub(super) site_full: Tell,
+    pub(super) address_full: Tell,
+    tls_failed: Tell,
     pub(super) quotas: Mutex<Quotas>,
     throttle: Mutex<Throttle>,
     /// Passwords that are looked at at once: each takes 19 MiB and a core.
@@ -36,6 +40,9 @@ impl Default for Gate {
     fn default() -> Self {
         Self {
             seats: Arc::default(),
+            site_full: Tell::default(),
+            address_full: Tell::default(),
+            tls_failed: Tell::default(),
             quotas: Mutex::default(),
             throttle: Mutex::default(),
             hashes: Semaphore::new(HASHES_MAX),
@@ -161,7 +168,9 @@ impl Connection {
         };
         if let Err(error) = done {
             Counters::add(&self.service.counters.tls_failed, 1);
-            tracing::debug!(conn = self.admitted.name, %error, "no TLS");
+            if let Some(times) = self.service.gate.tls_failed.due(Instant::now()) {
+                tracing::info!(conn = self.admitted.name, %error, times, "no TLS handshake");
+            }
             return Err(error);
         }
         Counters::add(&self.service.counters.tls, 1);

@@ -8,20 +8,17 @@ use crate::clock::Timestamp;
 use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
-use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
-use crate::wildmat::Wildmat;
-use rustix::io::{ReadWriteFlags, preadv2};
+use crate::store::{Group, Location, ReadError, Seq, Store, Wait};
+use crate::wildmat::{TextPattern, Wildmat};
 use std::fs::File;
-use std::io::{ErrorKind, IoSliceMut};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Log entries looked at for one piece of a NEWNEWS answer.
 const NEWNEWS_ENTRIES: usize = 1024;
-/// Octets of a file read for one piece of an answer.
-const FILE_PIECE: usize = 128 * 1024;
 /// Articles opened for one piece of an HDR answer.
 const HDR_ARTICLES: usize = 64;
+/// Octets of fields that XPAT matches for one piece of its answer.
+const MATCHED_OCTETS: usize = 16 * 1024;
 
 /// The rest of an answer.
 pub(super) enum Stream {
@@ -31,8 +28,8 @@ pub(super) enum Stream {
     Over(Numbers),
     /// LISTGROUP: the numbers alone.
     Listgroup(Numbers),
-    /// HDR and XHDR over a number range.
-    Hdr(Numbers, Item),
+    /// HDR, XHDR and XPAT over a number range.
+    Hdr(Numbers, Item, Option<TextPattern>),
     /// LIST and NEWGROUPS: lines made from newsgroups.
     List { groups: Arc<Vec<Arc<Group>>>, at: usize, kind: ListKind, filter: Filter },
     /// NEWNEWS: Message-IDs from the log.
@@ -82,6 +79,17 @@ impl Item {
         Some(column.map_or_else(|| Self::Field(name.to_owned()), |&(_, at)| Self::Column(at)))
     }
 
+    /// Appends the line `number value`, unless there is a pattern and the value does not match.
+    pub(super) fn line(number: u64, value: &[u8], pattern: Option<&TextPattern>, out: &mut Vec<u8>) {
+        if pattern.is_some_and(|pattern| !pattern.matches(&String::from_utf8_lossy(value))) {
+            return;
+        }
+        decimal::push(number, out);
+        out.push(b' ');
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Appends the item's value from an overview row.
     pub(super) fn from_row(column: usize, row: &[u8], out: &mut Vec<u8>) {
         let value = row.split(|&b| b == b'\t').nth(column).unwrap_or_default();
@@ -93,37 +101,33 @@ impl Stream {
     /// Appends the next piece to `out`; true when there is nothing more (then the terminator stands).
     pub(super) fn fill(&mut self, store: &Store, view: &Scope, out: &mut Vec<u8>) -> Result<bool, ReadError> {
         match self {
-            // Where the connection cannot send it past `out`.
-            Self::File { file, offset, remaining, tail } => {
-                let count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(FILE_PIECE);
-                read_piece(file, *offset, count, out)?;
-                *offset += count as u64;
-                *remaining -= count as u64;
-                if *remaining == 0 {
-                    out.extend_from_slice(tail);
-                }
-                Ok(*remaining == 0)
-            }
+            // The connection sends it past `out`.
+            Self::File { .. } => Ok(false),
             Self::Over(numbers) => numbers.rows(store, out, |number, _, row, out| {
                 decimal::push(number, out);
                 out.push(b'\t');
                 out.extend_from_slice(row);
                 out.extend_from_slice(b"\r\n");
+                0
             }),
             Self::Listgroup(numbers) => numbers.rows(store, out, |number, _, _, out| {
                 decimal::push(number, out);
                 out.extend_from_slice(b"\r\n");
+                0
             }),
-            Self::Hdr(numbers, Item::Column(column)) => {
+            Self::Hdr(numbers, Item::Column(column), pattern) => {
                 let column = *column;
+                let mut value = Vec::new();
                 numbers.rows(store, out, |number, _, row, out| {
-                    decimal::push(number, out);
-                    out.push(b' ');
-                    Item::from_row(column, row, out);
-                    out.extend_from_slice(b"\r\n");
+                    value.clear();
+                    Item::from_row(column, row, &mut value);
+                    Item::line(number, &value, pattern.as_ref(), out);
+                    if pattern.is_some() { value.len() } else { 0 }
                 })
             }
-            Self::Hdr(numbers, Item::Field(field)) => numbers.fields(store, field, out),
+            Self::Hdr(numbers, Item::Field(field), pattern) => {
+                numbers.fields(store, field, pattern.as_ref(), out)
+            }
             Self::List { groups, at, kind, filter } => {
                 while let Some(group) = groups.get(*at) {
                     if out.len() >= OUTPUT_BYTES_MAX {
@@ -165,29 +169,6 @@ impl Stream {
     }
 }
 
-/// Appends octets of a segment file, in a wait for the disk only if they are not in memory.
-fn read_piece(file: &File, mut offset: u64, count: usize, out: &mut Vec<u8>) -> Result<(), ReadError> {
-    let start = out.len();
-    let end = start + count;
-    out.resize(end, 0);
-    let mut at = start;
-    while at < end {
-        let rest = out.get_mut(at..end).unwrap_or_default();
-        let mut slices = [IoSliceMut::new(rest)];
-        let read = match preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
-            Ok(count) if count > 0 => count,
-            _ => blocking(|| file.read_at(out.get_mut(at..end).unwrap_or_default(), offset))
-                .map_err(ReadError::Io)?,
-        };
-        if read == 0 {
-            return Err(ReadError::Io(ErrorKind::UnexpectedEof.into()));
-        }
-        at += read;
-        offset += read as u64;
-    }
-    Ok(())
-}
-
 impl Filter {
     fn shows(&self, group: &Group) -> bool {
         self.view.allows(group.name())
@@ -197,21 +178,23 @@ impl Filter {
 }
 
 impl Numbers {
-    /// Appends a line for each article until `out` is full or the range ends; true at the end.
+    /// Appends a line for each article until `out` is full, enough was matched or the range ends; true
+    /// at the end. `line` tells how many octets it matched.
     fn rows(
         &mut self,
         store: &Store,
         out: &mut Vec<u8>,
-        mut line: impl FnMut(u64, Location, &[u8], &mut Vec<u8>),
+        mut line: impl FnMut(u64, Location, &[u8], &mut Vec<u8>) -> usize,
     ) -> Result<bool, ReadError> {
         let Self { group, next, high } = self;
+        let mut matched = 0;
         let mut piece = |wait: Wait| {
             let low = *next;
             let reached = store.over(group, low, *high, wait, &mut |number, location, row| {
-                line(number, location, row, out);
+                matched += line(number, location, row, out);
                 // Rows that were given before a read had to wait are not given again.
                 *next = number.saturating_add(1);
-                out.len() < OUTPUT_BYTES_MAX
+                out.len() < OUTPUT_BYTES_MAX && matched < MATCHED_OCTETS
             })?;
             if let Some(reached) = reached {
                 *next = reached;
@@ -229,7 +212,13 @@ impl Numbers {
     }
 
     /// Appends `number value` of a field that is not in the overview, for the next few articles.
-    fn fields(&mut self, store: &Store, field: &str, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+    fn fields(
+        &mut self,
+        store: &Store,
+        field: &str,
+        pattern: Option<&TextPattern>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, ReadError> {
         blocking(|| {
             let mut articles = Vec::with_capacity(HDR_ARTICLES);
             let reached =
@@ -237,20 +226,22 @@ impl Numbers {
                     articles.push((number, location));
                     articles.len() < HDR_ARTICLES
                 })?;
+            let mut value = Vec::new();
+            let mut matched = 0;
             for (number, location) in articles {
-                if out.len() >= OUTPUT_BYTES_MAX {
+                if out.len() >= OUTPUT_BYTES_MAX || matched >= MATCHED_OCTETS {
                     self.next = number;
                     return Ok(false);
                 }
-                decimal::push(number, out);
-                out.push(b' ');
+                value.clear();
                 match reading::head(store, location, None, Wait::Disk) {
-                    Ok(head) => field_value(&head, field, out),
+                    Ok(head) => field_value(&head, field, &mut value),
                     // It went between the row and now: RFC 3977 s.8.5.2 lets its line be empty.
                     Err(ReadError::Gone) => {}
                     Err(error) => return Err(error),
                 }
-                out.extend_from_slice(b"\r\n");
+                Item::line(number, &value, pattern, out);
+                matched += if pattern.is_some() { value.len() } else { 0 };
             }
             match reached {
                 Some(reached) => self.next = reached,
@@ -271,11 +262,6 @@ pub(super) fn field_value(head: &[u8], field: &str, out: &mut Vec<u8>) {
 fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
     out.extend_from_slice(group.name().as_bytes());
     let marks = group.marks();
-    let status = match group.status() {
-        GroupStatus::Posting => b'y',
-        GroupStatus::NoPosting => b'n',
-        GroupStatus::Moderated => b'm',
-    };
     let numbers: &[u64] = match kind {
         // RFC 3977 s.7.6.3: high before low.
         ListKind::Active => &[marks.high, marks.low],
@@ -288,7 +274,10 @@ fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
         decimal::push(number, out);
     }
     match kind {
-        ListKind::Active | ListKind::Counts => out.extend_from_slice(&[b' ', status]),
+        ListKind::Active | ListKind::Counts => {
+            out.push(b' ');
+            out.extend_from_slice(group.status().to_string().as_bytes());
+        }
         ListKind::ActiveTimes => {
             let (created, creator) = group.created();
             out.push(b' ');

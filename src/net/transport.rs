@@ -1,16 +1,20 @@
 //! The byte streams a connection can run over: a socket, and the layers on it. Below is TLS, above
 //! it compression (RFC 8054 s.2.2.2); without either, files leave by `sendfile`.
 
+use super::blocking;
 use super::deflate::Deflate;
 use super::tls::Tls;
 use bytes::BytesMut;
+use rustix::io::{ReadWriteFlags, preadv2};
 use rustix::net::{Shutdown, shutdown};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use std::cell::RefCell;
 use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -21,6 +25,11 @@ use tokio::net::{TcpStream, UnixStream};
 const DROPPED: usize = 16 * 1024;
 /// Octets taken from the socket at a time, and given to a layer at a time.
 const WIRE: usize = 64 * 1024;
+
+thread_local! {
+    /// What is read of a file for the layers of a connection.
+    static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A connected stream. Reading and writing never wait; `readable` and
 /// `writable` do, so that no buffer is held while nothing happens.
@@ -198,6 +207,21 @@ impl Transport {
         self.layers.is_none()
     }
 
+    /// Takes some of the `count` octets of `file` from `offset`, as [`write`](Self::write) does: how many.
+    pub(super) fn copy_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        if let Some(layers) = &mut self.layers {
+            // Else the octets are read in vain.
+            layers.send(&mut self.socket)?;
+        }
+        PIECE.with_borrow_mut(|piece| {
+            // One for each thread, cleared once: a buffer of its own would be cleared for each read.
+            piece.resize(WIRE, 0);
+            let piece = piece.get_mut(..count.min(WIRE)).unwrap_or_default();
+            let read = read_some(file, offset, piece)?;
+            self.write(piece.get(..read).unwrap_or_default())
+        })
+    }
+
     /// Sends up to `count` octets of `file` from `offset` without copying them through this process.
     pub(super) fn try_send_file(&self, file: &File, mut offset: u64, count: usize) -> io::Result<usize> {
         let mut send = |socket: rustix::fd::BorrowedFd<'_>| {
@@ -316,6 +340,21 @@ impl Socket {
             Self::Tcp(stream) => stream.writable().await,
             Self::Unix(stream) => stream.writable().await,
         }
+    }
+}
+
+/// Reads at least one octet of a file, in a wait for the disk only if they are not in memory.
+fn read_some(file: &File, offset: u64, piece: &mut [u8]) -> io::Result<usize> {
+    let mut slices = [IoSliceMut::new(piece)];
+    let read = match preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+        Ok(count) if count > 0 => count,
+        _ => blocking(|| file.read_at(piece, offset)).inspect_err(|error| {
+            tracing::error!(%error, "cannot read");
+        })?,
+    };
+    match read {
+        0 => Err(ErrorKind::UnexpectedEof.into()),
+        read => Ok(read),
     }
 }
 

@@ -36,7 +36,7 @@ impl Site {
         Self::init_with(identity, newsgroups, &[])
     }
 
-    /// The same with more arguments.
+    /// The same with more arguments for `feedd init`.
     pub fn init_with(identity: &str, newsgroups: &[&str], more: &[&str]) -> Self {
         let site =
             Self { identity: identity.to_owned(), port: free_port(), running: None, folder: temp_dir() };
@@ -44,6 +44,7 @@ impl Site {
         let dir = site.dir();
         let mut args = vec!["init", dir.to_str().unwrap(), "--identity", identity];
         args.extend(["--listen", &listen]);
+        args.extend(more);
         for newsgroup in newsgroups {
             args.extend(["--group", newsgroup]);
         }
