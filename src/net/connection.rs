@@ -32,6 +32,8 @@ pub(super) const TURN_OCTETS: usize = 64 * 1024;
 const TURN_COMMANDS: usize = 2048;
 /// How soon a TAKETHIS is tried again whose article another connection is bringing.
 const PARKED_AGAIN: Duration = Duration::from_millis(5);
+/// How soon a connection tries again to get its part of the site's budget: there may be thousands.
+const STARVED_AGAIN: Duration = Duration::from_millis(50);
 /// How long a connection that we close may take to read our last replies and close its side.
 const FINISH_MAX: Duration = Duration::from_secs(1);
 
@@ -209,6 +211,7 @@ impl Connection {
             let sends_file = matches!(self.stream, Some(Stream::File { .. }));
             let unsent = !self.out.is_empty() || sends_file || self.unflushed;
             let parked = self.parked.is_some() || self.starved;
+            let again_in = if self.starved { STARVED_AGAIN } else { PARKED_AGAIN };
             let stopping = self.closing;
             let line_begun = wants_input && !self.input.is_empty();
             self.pace.owes((unsent || line_begun) && !parked);
@@ -216,7 +219,7 @@ impl Connection {
                 ready = self.transport.readable(), if wants_input => ready?,
                 ready = self.transport.writable(), if unsent => ready?,
                 () = self.port.notify.notified(), if !self.ledger.is_empty() => {}
-                () = sleep(PARKED_AGAIN), if parked => continue,
+                () = sleep(again_in), if parked => continue,
                 () = stop.cancelled(), if !stopping => {}
                 login = Knock::answer(&mut self.knock), if self.knock.is_some() => self.let_in(login),
                 () = &mut look => {

@@ -6,7 +6,7 @@ use rustls::{ServerConfig, ServerConnection};
 use std::io::{BufRead, Error, ErrorKind, Result, Write};
 use std::sync::Arc;
 
-/// A TLS connection, from our side; about 10 KiB while it is idle.
+/// A TLS connection, from our side; about 8 KiB while it is idle.
 pub(super) struct Tls {
     session: ServerConnection,
     /// The client has said that it is done.

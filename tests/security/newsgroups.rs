@@ -157,7 +157,9 @@ fn posting_where_one_may_not_says_so_and_nothing_else() {
     assert_eq!(refused("public.a,hidden.c"), "441 Postings to \"hidden.c\" are not allowed here");
     assert_eq!(refused("public.a,absent.c"), refused("public.a,hidden.c").replace("hidden", "absent"));
     assert_eq!(refused("public.b"), "441 Postings to \"public.b\" are not allowed here");
-    assert!(wire.post(&posted(None, "public.a", 300)).starts_with("240"));
+    let id = message_id("allowed", 1);
+    assert!(wire.post(&posted(Some(&id), "public.a", 300)).starts_with("240"));
+    wire.expect(&format!("STAT {id}"), "223 0");
     wire.expect("GROUP public.a", "211 3 1 3");
     house.clear().expect("GROUP hidden.c", "211 2 1 2");
 }
