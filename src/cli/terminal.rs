@@ -14,6 +14,9 @@ pub(super) fn new_password(from_stdin: bool, name: &str) -> Result<Password, Fai
         return checked(line);
     }
     let no_terminal = |error: io::Error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Failure::because("interrupted; nothing was changed");
+        }
         Failure::because(format!("no terminal to ask for the password ({error}); use --password-stdin"))
     };
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
@@ -43,10 +46,32 @@ fn line(from: impl Read) -> io::Result<String> {
 pub(super) fn ask(mut terminal: &File, prompt: &str) -> io::Result<String> {
     let unseen = Unseen::new(terminal)?;
     terminal.write_all(prompt.as_bytes())?;
-    let line = line(terminal);
+    let line = typed(terminal);
     drop(unseen);
     terminal.write_all(b"\n")?;
     line
+}
+
+/// A line as it is typed, key by key: the terminal does not do it while [`Unseen`] lives, because its
+/// way of ending a program with Ctrl-C would leave it blind.
+fn typed(terminal: impl Read) -> io::Result<String> {
+    let mut line = Vec::new();
+    #[allow(clippy::unbuffered_bytes)] // one key at a time is what there is
+    for key in terminal.bytes() {
+        match key? {
+            b'\r' | b'\n' => break,
+            // Ctrl-C; and Ctrl-D where nothing has been typed.
+            3 => return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")),
+            4 if line.is_empty() => return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")),
+            4 => break,
+            // Backspace takes a whole character, Ctrl-U all of them.
+            8 | 127 => while line.pop().is_some_and(|octet| octet & 0xC0 == 0x80) {},
+            21 => line.clear(),
+            octet if line.len() < PASSWORD_MAX + 8 => line.push(octet),
+            _ => {}
+        }
+    }
+    String::from_utf8(line).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
 }
 
 /// What is typed is not shown as long as this lives.
@@ -59,7 +84,7 @@ impl<'t> Unseen<'t> {
     fn new(terminal: &'t File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut unseen = before.clone();
-        unseen.local_modes.remove(LocalModes::ECHO);
+        unseen.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         tcsetattr(terminal, OptionalActions::Flush, &unseen)?;
         Ok(Self { terminal, before })
     }
@@ -83,6 +108,10 @@ mod tests {
         for (text, expected) in [("a b\r\nc\n", "a b"), ("a", "a"), ("", ""), ("\n", ""), (" a \n", " a ")] {
             assert_eq!(line(text.as_bytes()).unwrap(), expected, "{text:?}");
         }
+        for (keys, expected) in [("ab\r", "ab"), ("aü\x7f\x08b\n", "b"), ("ab\x15c\x04d", "c"), ("a", "a")] {
+            assert_eq!(typed(keys.as_bytes()).unwrap(), expected, "{keys:?}");
+        }
+        assert!(typed(&b"ab\x03\n"[..]).is_err() && typed(&b"\x04"[..]).is_err());
         let endless = io::repeat(b'a');
         assert!(Password::try_from(line(endless).unwrap()).is_err());
     }
