@@ -154,6 +154,9 @@ fn a_thread_is_posted_answered_read_and_found() {
     assert_eq!(found(&["From", "c@*"]), [3]);
     assert_eq!(found(&["References", &first]), [2]);
     assert_eq!(found(&["From", "b.example", "--last", "1"]), [3]);
+    // Within an encoded-word, which the server does not see through, and not its wrapping.
+    assert_eq!(found(&["From", "rgen <"]), [1]);
+    assert!(found(&["From", "UTF-8"]).is_empty());
 
     assert_eq!(json(&reader.good(&["list", "news:local.t*", "--json"])).as_array().unwrap().len(), 1);
     assert_eq!(reader.good(&["list", "-s", &format!("news://{}/", reader.server())]).lines().count(), 3);

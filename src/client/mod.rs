@@ -26,7 +26,7 @@ use crate::tls::client::handshake;
 use crate::wire::Code;
 use crate::wire::capability::Capabilities;
 use std::io::{BufWriter, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use stream::{Input, Output};
@@ -47,6 +47,8 @@ pub struct Client {
     secure: bool,
     logged_in: bool,
     compressed: bool,
+    /// Has an answer been left unread, or garbled? The next one would be taken for it.
+    broken: bool,
     /// What the server says it can do, once it has been asked; none within when it knows no
     /// CAPABILITIES.
     capabilities: Option<Option<Capabilities>>,
@@ -106,6 +108,7 @@ impl Client {
                 secure: false,
                 logged_in: false,
                 compressed: false,
+                broken: false,
                 capabilities: None,
                 group: None,
             }),
@@ -152,8 +155,13 @@ impl Client {
     /// the server wants one.
     fn again<T>(&mut self, question: impl Fn(&mut Self) -> Result<T, ClientError>) -> Result<T, ClientError> {
         let (mut reconnected, mut logged_in) = (self.link.is_none(), self.link.is_none());
+        if self.broken && !reconnected {
+            self.reconnect()?;
+        }
         loop {
-            match question(self) {
+            let answered = question(self);
+            self.broken = matches!(answered, Err(ClientError::Io(_) | ClientError::Protocol(_)));
+            match answered {
                 Err(error) if error.is_lost() && !reconnected => {
                     reconnected = true;
                     self.reconnect()?;
@@ -171,8 +179,10 @@ impl Client {
     /// Takes a new connection's place, with the same newsgroup selected.
     fn reconnect(&mut self) -> Result<(), ClientError> {
         let Some(link) = &self.link else { return Ok(()) };
+        // First, for servers that count connections. It may be closed already.
+        let _ = link.stream.shutdown(Shutdown::Both);
         let mut fresh = Self::connect(&link.server)?;
-        if let Some(group) = self.group.take() {
+        if let Some(group) = self.group.clone() {
             fresh.expect(&format!("GROUP {group}"), 211)?;
             fresh.group = Some(group);
         }

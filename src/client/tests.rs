@@ -7,7 +7,7 @@ use crate::tls::client::Verification;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -380,6 +380,22 @@ fn overviews_are_compressed_and_old_servers_understood() {
     assert_eq!(client.matching("From", "1-", "*f*").unwrap(), None);
     assert_eq!(client.article("1").unwrap(), b"A: b\r\n\r\n");
     assert_eq!(client.overview("1-").unwrap(), []);
+    drop(client);
+    scripted.served.join().unwrap();
+}
+
+#[test]
+fn an_answer_that_is_no_nntp_costs_the_connection() {
+    let scripted = Scripted::serve(
+        false,
+        &[
+            &[("CAPABILITIES", CAN_READ), ("STAT 1", "what?\r\n223 1 <a@b>\r\n")],
+            &[("CAPABILITIES", CAN_READ), ("STAT 2", "430 none\r\n")],
+        ],
+    );
+    let mut client = Client::connect(&Server::from(scripted.address)).unwrap();
+    assert!(matches!(client.stat("1"), Err(ClientError::Protocol(_))));
+    assert!(!client.stat("2").unwrap(), "the rest of the first answer is not taken for it");
     drop(client);
     scripted.served.join().unwrap();
 }

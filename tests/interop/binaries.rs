@@ -51,8 +51,7 @@ fn up_and_down(door: Door) {
         .collect();
     assert!(ids.len() >= OCTETS / 1_000_000, "{nzb}");
     let mut peer = last.site.client();
-    let has = |id: &String| peer.ask(&format!("CHECK {id}")).unwrap().starts_with("438");
-    let mut has = has;
+    let mut has = |id: &String| peer.ask(&format!("CHECK {id}")).unwrap().starts_with("438");
     assert!(wait_until(ARRIVES_WITHIN, || ids.iter().all(&mut has)), "not all articles arrive");
 
     let nzb_folder = dir.join("nzb");
@@ -61,6 +60,8 @@ fn up_and_down(door: Door) {
     let mut options = vec![
         format!("MainDir={}", dir.display()),
         format!("NzbDir={}", nzb_folder.display()),
+        format!("QueueDir={}", dir.join("queue").display()),
+        format!("TempDir={}", dir.join("temporary").display()),
         format!("DestDir={}", dir.join("got").display()),
         "OutputMode=log".to_owned(),
         format!("ControlPort={}", free_port()),

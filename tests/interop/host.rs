@@ -19,7 +19,7 @@ pub const BODY: &str = "A line.\n.a line with a dot\n..two dots\n.\nGr\u{fc}\u{d
 /// An article that is there when a stranger comes, with that subject and that body.
 pub const READ: &str = "<first@load.example>";
 /// A stranger that hangs ends after these seconds.
-const PATIENCE_S: &str = "120";
+const PATIENCE_S: &str = "60";
 
 /// How a stranger comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl Entrance {
             .args(["user", "add", USER, "--password-stdin", "-c"])
             .arg(site.config())
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         writeln!(add.stdin.take().unwrap(), "{PASSWORD}").unwrap();

@@ -17,6 +17,7 @@
        (gnutls-verify-error t)
        ;; Trust in a certificate is checked above; this would ask somebody about it.
        (network-security-level 'low)
+       (nsm-settings-file (make-temp-file "feedd-nsm"))
        (tls (getenv "INTEROP_TLS")))
   (when (getenv "INTEROP_USER")
     (defun nntp-send-authinfo (&rest _)
@@ -58,4 +59,5 @@
     (set-buffer-multibyte nil)
     (check "POST" (nntp-request-post "site")))
   (nntp-close-server "site")
+  (delete-file nsm-settings-file)
   (princ (concat "Gnus " id "\n")))

@@ -48,7 +48,7 @@ impl Site {
         for newsgroup in newsgroups {
             args.extend(["--group", newsgroup]);
         }
-        succeed(Command::new(FEEDD).args(args).args(more));
+        succeed(Command::new(FEEDD).args(args));
         site
     }
 

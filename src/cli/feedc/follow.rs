@@ -2,7 +2,7 @@
 
 use super::super::Failure;
 use super::super::demo::stop_signals;
-use super::super::output::say;
+use super::super::output::{say, say_json_line};
 use super::overview::moment;
 use super::screen::safe_line;
 use super::servers::{Servers, connect};
@@ -114,7 +114,8 @@ impl Follower {
         while seen < high {
             let to = high.min(seen.saturating_add(STRIDE));
             for row in client.overview(&format!("{}-{to}", seen + 1))? {
-                say(shown(&row, self.json)?).map_err(Trouble::Ours)?;
+                let printed = if self.json { say_json_line(&row) } else { say(line(&row)) };
+                printed.map_err(Trouble::Ours)?;
                 self.seen = Some(row.number.max(seen));
             }
             // A number whose row is not there yet is asked for again, one that is gone too: it costs
@@ -145,24 +146,9 @@ impl From<ClientError> for Trouble {
     }
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self::Ours(failure)
-    }
-}
-
 /// A row as a line.
-fn shown(row: &OverviewRow, json: bool) -> Result<String, Failure> {
-    if json {
-        return serde_json::to_string(row).map_err(|error| Failure::because(error.to_string()));
-    }
+fn line(row: &OverviewRow) -> String {
     let decoded = |value: &str| words::decoded(value.as_bytes());
-    let author = words::author(&decoded(&row.from));
-    Ok(safe_line(&format!(
-        "{}  {}  {author}  {}  {}",
-        row.number,
-        moment(&row.date),
-        decoded(&row.subject),
-        row.id
-    )))
+    let (author, subject) = (words::author(&decoded(&row.from)), decoded(&row.subject));
+    safe_line(&format!("{}  {}  {author}  {subject}  {}", row.number, moment(&row.date), row.id))
 }

@@ -8,13 +8,15 @@ use super::overview::flat;
 use super::servers::Servers;
 use super::url::Location;
 use super::words;
-use crate::client::{Client, ClientError, OverviewRow};
+use crate::client::{Client, OverviewRow};
 use crate::wildmat::Wildmat;
 
 /// Article numbers of one question: an answer that can be kept.
 const STRIDE: u64 = 20_000;
 /// Finds that are looked up each by itself rather than with all between them.
 const SINGLE_MAX: usize = 32;
+/// The wildmat of what may be an encoded-word (RFC 2047 s.2).
+const ENCODED: &str = "*=?*";
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -45,29 +47,19 @@ pub(super) fn search(servers: &Servers, arguments: &Arguments) -> Result<(), Fai
     let mut client = servers.connect(host.as_ref())?;
     let (low, high) = client.group(&newsgroup)?;
     let low = arguments.last.map_or(low, |last| low.max(high.saturating_add(1).saturating_sub(last)));
-    let mut by_server = !arguments.ignore_case && wildmat.is_ascii();
+    let sought = Sought::new(header, wildmat, arguments.ignore_case)?;
+    let mut by_server = !arguments.ignore_case && sought.wildmat.is_ascii();
     let mut rows = Vec::new();
     let mut from = low;
     while from <= high {
         let to = high.min(from.saturating_add(STRIDE - 1));
-        let found =
-            if by_server { client.matching(header, &format!("{from}-{to}"), &wildmat)? } else { None };
-        match found {
-            Some(found) => {
-                let numbers: Vec<u64> = found.into_iter().map(|(number, _)| number).collect();
-                rows.append(&mut look_up(&mut client, &numbers)?);
-            }
-            None => {
-                by_server = false;
-                rows.append(&mut match_here(
-                    &mut client,
-                    header,
-                    (from, to),
-                    &wildmat,
-                    arguments.ignore_case,
-                )?);
-            }
-        }
+        let range = format!("{from}-{to}");
+        let found = if by_server { sought.by_server(&mut client, &range)? } else { None };
+        by_server = found.is_some();
+        rows.append(&mut match found {
+            Some(numbers) => look_up(&mut client, &numbers)?,
+            None => sought.here(&mut client, &range)?,
+        });
         from = to.saturating_add(1);
     }
     if arguments.json { say_json(&rows) } else { say(flat(&rows)) }
@@ -101,40 +93,62 @@ fn look_up(client: &mut Client, numbers: &[u64]) -> Result<Vec<OverviewRow>, Fai
     Ok(rows)
 }
 
-/// Matches what the server tells of the field.
-fn match_here(
-    client: &mut Client,
-    header: &str,
-    (from, to): (u64, u64),
-    wildmat: &str,
+/// What is looked for.
+struct Sought<'a> {
+    header: &'a str,
+    wildmat: String,
+    matcher: Wildmat,
     ignore_case: bool,
-) -> Result<Vec<OverviewRow>, Failure> {
-    let folded = |text: String| if ignore_case { text.to_lowercase() } else { text };
-    let matcher = Wildmat::parse(&folded(wildmat.to_owned())).map_err(|bad| Failure::because(bad.0))?;
-    let matches = |value: &str| matcher.matches(&folded(words::decoded(value.as_bytes())));
-    let range = format!("{from}-{to}");
-    let of_row: Option<fn(&OverviewRow) -> &str> = match header.to_ascii_lowercase().as_str() {
-        "subject" => Some(|row| &row.subject),
-        "from" => Some(|row| &row.from),
-        "date" => Some(|row| &row.date),
-        "message-id" => Some(|row| &row.id),
-        "references" => Some(|row| &row.references),
-        _ => None,
-    };
-    if let Some(field) = of_row {
-        let mut rows = client.overview(&range)?;
-        rows.retain(|row| matches(field(row)));
-        return Ok(rows);
+}
+
+impl<'a> Sought<'a> {
+    fn new(header: &'a str, wildmat: String, ignore_case: bool) -> Result<Self, Failure> {
+        let folded = if ignore_case { wildmat.to_lowercase() } else { wildmat.clone() };
+        let matcher = Wildmat::parse(&folded).map_err(|bad| Failure::because(bad.0))?;
+        Ok(Self { header, wildmat, matcher, ignore_case })
     }
-    let fields = client.field(header, &range).map_err(|error| match error {
-        error @ ClientError::Declined(_) if error.is_unknown_command() => {
-            Failure::because(format!("the server does not search for {header}: {error}"))
+
+    fn matches(&self, value: &str) -> bool {
+        let value = words::decoded(value.as_bytes());
+        self.matcher.matches(&if self.ignore_case { value.to_lowercase() } else { value })
+    }
+
+    /// The numbers of those that the server finds; none when it does not search. It knows nothing of
+    /// encoded-words, so all fields that have one come here to be looked at.
+    fn by_server(&self, client: &mut Client, range: &str) -> Result<Option<Vec<u64>>, Failure> {
+        let Some(mut found) = client.matching(self.header, range, &self.wildmat)? else { return Ok(None) };
+        found.extend(client.matching(self.header, range, ENCODED)?.unwrap_or_default());
+        found.retain(|(_, value)| self.matches(value));
+        let mut numbers: Vec<u64> = found.into_iter().map(|(number, _)| number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(Some(numbers))
+    }
+
+    /// Matches what the server tells of the field.
+    fn here(&self, client: &mut Client, range: &str) -> Result<Vec<OverviewRow>, Failure> {
+        let of_row: Option<fn(&OverviewRow) -> &str> = match self.header.to_ascii_lowercase().as_str() {
+            "subject" => Some(|row| &row.subject),
+            "from" => Some(|row| &row.from),
+            "date" => Some(|row| &row.date),
+            "message-id" => Some(|row| &row.id),
+            "references" => Some(|row| &row.references),
+            _ => None,
+        };
+        if let Some(field) = of_row {
+            let mut rows = client.overview(range)?;
+            rows.retain(|row| self.matches(field(row)));
+            return Ok(rows);
         }
-        error => error.into(),
-    })?;
-    let numbers: Vec<u64> =
-        fields.into_iter().filter(|(_, value)| matches(value)).map(|(number, _)| number).collect();
-    look_up(client, &numbers)
+        let fields = client.field(self.header, range).map_err(|error| match error {
+            error if error.is_unknown_command() => {
+                Failure::because(format!("the server does not search for {}: {error}", self.header))
+            }
+            error => error.into(),
+        })?;
+        let found = fields.into_iter().filter(|(_, value)| self.matches(value));
+        look_up(client, &found.map(|(number, _)| number).collect::<Vec<u64>>())
+    }
 }
 
 #[cfg(test)]

@@ -360,6 +360,21 @@ mod tests {
     }
 
     #[test]
+    fn the_commented_file_is_a_good_one() {
+        let text = include_str!("../../../config/feedc.toml");
+        let all = servers(text, Options::default()).unwrap();
+        let home = all.named("home").unwrap();
+        assert!(home.compress && !home.clear_login && home.login.is_some());
+        // What is commented out is right as well.
+        let uncommented = text.replace("# ca = ", "ca = ").replace("# organization", "organization");
+        let uncommented = uncommented.replace("# signature = ", "signature = ");
+        let all = servers(&uncommented, Options::default()).unwrap();
+        let ca = PathBuf::from("/conf/home.pem");
+        assert_eq!(all.named("home").unwrap().verification, Verification::CaFile(ca));
+        assert_eq!(all.identity().signature, Some(PathBuf::from("/conf/signature")));
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_place() {
         for (text, told) in [
             ("defalt = 1\n", "/none/feedc.toml:1: unknown field"),
