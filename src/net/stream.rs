@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
-use crate::store::{Group, Location, ReadError, Seq, Store, Wait};
+use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
 use crate::wildmat::{TextPattern, Wildmat};
 use std::fs::File;
 use std::sync::Arc;
@@ -150,7 +150,9 @@ impl Stream {
                 };
                 for entry in &entries {
                     let seen = |name: &&str| {
-                        *view == Scope::All || (view.allows(name) && store.group(name).is_some())
+                        *view == Scope::All
+                            || (view.allows(name)
+                                && store.group(name).is_some_and(|group| !leads_out(view, &group)))
                     };
                     let mut newsgroups = entry.newsgroups.split(',').filter(seen);
                     if entry.arrived >= *since && newsgroups.any(|name| wildmat.matches(name)) {
@@ -174,7 +176,13 @@ impl Filter {
         self.view.allows(group.name())
             && self.wildmat.as_ref().is_none_or(|wildmat| wildmat.matches(group.name()))
             && self.since.is_none_or(|since| group.created().0 >= since)
+            && !leads_out(&self.view, group)
     }
+}
+
+/// Is it an alias of a newsgroup that is not there for this client? Its line would name that one.
+fn leads_out(view: &Scope, group: &Group) -> bool {
+    *view != Scope::All && matches!(group.status(), GroupStatus::Alias(other) if !view.allows(other.as_str()))
 }
 
 impl Numbers {

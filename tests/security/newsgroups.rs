@@ -1,10 +1,12 @@
 //! What a rule does not give is not there: newsgroups that somebody may not read, places where they may
 //! not post, more than their share.
 
-use crate::house::{House, PASSWORD};
-use crate::support::articles::{message_id, posted};
+use crate::house::{House, PASSWORD, PEER};
+use crate::support::articles::{message_id, posted, relayed};
+use crate::support::site::{FEEDD, succeed};
 use crate::wire::Wire;
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,15 @@ fn alice(house: &House) -> Wire {
 #[test]
 fn lists_do_not_name_what_may_not_be_read() {
     let house = filled();
+    // A name that may be read, of what may not.
+    let mut group = Command::new(FEEDD);
+    group.args(["group", "add", "public.alias", "--alias", "hidden.c", "-c"]).arg(house.config());
+    succeed(&mut group);
+    let mut peer = house.clear_from(PEER);
+    let id = message_id("alias", 0);
+    peer.send(&[format!("TAKETHIS {id}\r\n").as_bytes(), &relayed(&id, "public.alias", 300)].concat())
+        .unwrap();
+    assert!(peer.line().unwrap().starts_with("239"));
     let (mut wire, mut everybody) = (alice(&house), house.clear());
     for command in [
         "LIST",
@@ -49,8 +60,13 @@ fn lists_do_not_name_what_may_not_be_read() {
         "LIST COUNTS",
         "LIST COUNTS *,!public.*",
         "NEWGROUPS 19990101 000000 GMT",
+        "XGTITLE *",
     ] {
-        let code = if command.starts_with("LIST") { "215" } else { "231" };
+        let code = match &command[..1] {
+            "L" => "215",
+            "N" => "231",
+            _ => "282",
+        };
         let seen = wire.list(command, code);
         assert!(!seen.iter().any(|line| line.contains("hidden")), "{command}: {seen:?}");
         let all = everybody.list(command, code);
@@ -66,6 +82,8 @@ fn lists_do_not_name_what_may_not_be_read() {
     assert_eq!(news, [0, 1, 4].map(|number| message_id("filled", number)));
     assert!(wire.list(&format!("NEWNEWS hidden.* {since}"), "230").is_empty());
     assert_eq!(everybody.list(&format!("NEWNEWS hidden.* {since}"), "230").len(), 3);
+    everybody.expect(&format!("STAT {id}"), "223");
+    wire.expect(&format!("STAT {id}"), "430");
 }
 
 /// Hidden or not there at all: the same words.
