@@ -15,7 +15,7 @@ const PIECE: usize = 8 * 1024;
 const BOMB_RATIO: u64 = 100;
 const BOMB_OCTETS: u64 = 4 * 1024 * 1024;
 
-/// Both directions of a compressed connection; about 300 KiB.
+/// Both directions of a compressed connection; about 400 KiB.
 pub(super) struct Deflate {
     pack: Compress,
     unpack: Decompress,
