@@ -8,10 +8,10 @@
 //! | level | rooms | what they know |
 //! |---|---|---|
 //! | 0 ground | [`wildmat`] [`clock`] [`decimal`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
-//! | 1 words | [`wire`] [`article`] | the grammar of RFC 3977/4644 and of RFC 5536: bytes in, types out |
+//! | 1 words | [`wire`] [`article`] [`binary`] | the grammar of RFC 3977/4644 and of RFC 5536, files in articles: bytes in, types out |
 //! | 2 rules | [`agent`] [`access`] [`accounts`] [`tls`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; who may what; sans-IO connections; checked config |
 //! | 3 keeping | [`store`] | spool log (the truth) and index (sled, derived) |
-//! | 4 moving | [`intake`] [`feed`] [`net`] [`admin`] [`client`] | the one path an article takes; who is owed what; sockets; the operator; a newsreader's side |
+//! | 4 moving | [`intake`] [`feed`] [`net`] [`admin`] [`client`] [`transfer`] | the one path an article takes; who is owed what; sockets; the operator; a newsreader's side; files to and from servers |
 //! | 5 house | [`daemon`] [`cli`] and the binaries | wiring, reload, ordered shutdown; the commands |
 //!
 //! # The one idea
@@ -25,6 +25,7 @@ pub mod accounts;
 pub mod admin;
 pub mod agent;
 pub mod article;
+pub mod binary;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -38,6 +39,7 @@ pub mod net;
 pub mod session;
 pub mod store;
 pub mod tls;
+pub mod transfer;
 pub mod wildmat;
 pub mod wire;
 

@@ -37,6 +37,8 @@ pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 pub const COMPRESSED_MAX: usize = 1024;
 /// Passwords that are looked at at once: each takes 19 MiB for some tens of milliseconds.
 pub const HASHES_MAX: usize = 2;
+/// Octets of one of the operator's lists (LIST MOTD, ...): its answer is written in one piece.
+pub const LIST_FILE_MAX: usize = 64 * 1024;
 /// Connections in total, default.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections from one address, default: a newsreader opens four to fifty, and a house or an office
@@ -50,6 +52,9 @@ pub const CONNECTIONS_PER_ACCOUNT_MAX: usize = 32;
 pub const SLOW_BYTES_S: u64 = 64;
 /// Seconds over which it counts, default.
 pub const SLOW_S: u64 = 60;
+/// Octets a second that a connection must manage while it receives a large article and others wait for
+/// their part of the site's budget: the largest article, ten minutes.
+pub const HOARD_BYTES_S: u64 = 16 * 1024;
 /// Octets of an account's name: with a password it fits a command line each (RFC 4643 s.2.3).
 pub const ACCOUNT_NAME_MAX: usize = 128;
 /// Octets of a password: AUTHINFO PASS must fit a command line (RFC 4643 s.2.3.1).

@@ -2,6 +2,10 @@
 //! (INN's newsfeeds(5)). Matching takes O(pattern x text) at worst, never exponential time, so a
 //! wildmat may come from anybody who can send a command.
 
+mod text;
+
+pub use text::TextPattern;
+
 use std::fmt;
 
 /// A comma-separated list of patterns; the rightmost one that matches decides (RFC 3977 s.4.2).

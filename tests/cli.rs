@@ -91,6 +91,22 @@ fn init_with_tls_and_logins_tells_true_next_steps() {
     let missing = dir.join("tls/certificate.pem").display().to_string();
     assert!(!good && checked.starts_with(&format!("{missing}:1: cannot be read: ")), "{checked}");
     assert!(out.contains(&format!("put the certificate   into {missing}")), "{out}");
+    let check = || run(FEEDD, &["check", "-c", dir.join("feedd.toml").to_str().unwrap()]);
+    let [certificate, key] = ["tls/certificate.pem", "tls/key.pem"].map(|name| dir.join(name));
+    let other = folder.path().join("signed");
+    fs::create_dir(dir.join("tls")).unwrap();
+    fs::write(&certificate, "no certificate").unwrap();
+    fs::copy(other.join("tls/key.pem"), &key).unwrap();
+    assert!(
+        check().1.starts_with(&format!("{missing}:1: holds no certificate in PEM form; ")),
+        "{:?}",
+        check()
+    );
+    let made = feedd::tls::self_signed::make(&["a".to_owned()], feedd::clock::now()).unwrap();
+    fs::write(&certificate, made.certificate).unwrap();
+    assert!(check().1.contains("tls/key.pem:1: does not belong to "), "{:?}", check());
+    fs::write(&key, made.key).unwrap();
+    assert!(check().0, "{:?}", check());
 
     let (out, (good, checked, _), _) = init("plain", &["--require-login"]);
     assert!(good && !checked.contains("STARTTLS") && out.contains("let users log in"), "{out}");
@@ -228,6 +244,62 @@ fn newsgroups_are_kept_on_a_stopped_and_on_a_running_site() {
     site.stop();
     let names = json(&site.feedd(&["group", "list", "--json"], &[]));
     assert_eq!(names.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_newsgroup_takes_every_status_that_leads_somewhere() {
+    let site = Site::init("a.example", &["local.test"]);
+    let config = site.config();
+    let refused = |act: &str, args: &[&str], why: &str| {
+        let args = [&["group", act, "-c", config.to_str().unwrap()], args].concat();
+        let (good, _, err) = run(FEEDD, &args);
+        assert!(!good && err.contains(why), "{args:?}: {err}");
+    };
+    refused("add", &["a.junk", "--junk"], "needs the newsgroup junk");
+    site.feedd(&["group", "add"], &["junk", "--no-posting"]);
+    site.feedd(&["group", "add"], &["a.junk", "--junk"]);
+    site.feedd(&["group", "add"], &["a.closed", "--closed"]);
+    site.feedd(&["group", "add"], &["a.old", "--alias", "local.test", "--next-number", "4000"]);
+    refused("add", &["x", "--alias", "x"], "cannot stand for itself");
+    refused("add", &["x", "--alias", "no.such"], "no newsgroup no.such");
+    refused("add", &["x", "--alias", "a.old"], "an alias itself");
+    refused("add", &["local.test", "--alias", "a.closed"], "a.old is an alias of local.test");
+    refused("add", &["junk", "--junk"], "junk itself");
+    refused("add", &["a.old", "--posting", "--next-number", "3999"], "only go up");
+    refused("add", &["a.old", "--next-number", "0"], "between 1 and");
+    refused("remove", &["local.test"], "articles for a.old are filed in local.test");
+    refused("remove", &["junk"], "articles for a.junk are filed in junk");
+    let listed = json(&site.feedd(&["group", "list", "--json"], &["a.*"]));
+    let listed: Vec<_> =
+        listed.as_array().unwrap().iter().map(|g| (g["status"].clone(), g["low"].clone())).collect();
+    assert_eq!(listed, [("x".into(), 1.into()), ("j".into(), 1.into()), ("=local.test".into(), 4000.into())]);
+    site.feedd(&["group", "add"], &["a.old", "--posting"]);
+    site.feedd(&["group", "remove"], &["local.test"]);
+}
+
+#[test]
+fn lists_are_checked_and_taken_up_by_a_reload() {
+    let mut site = Site::init("a.example", &["local.test"]);
+    let lists = site.dir().join("lists");
+    fs::create_dir_all(&lists).unwrap();
+    fs::write(lists.join("motd"), "one\n").unwrap();
+    fs::write(lists.join("moderators"), "*:%s%s@x\n").unwrap();
+    let config = site.config();
+    let (good, out, _) = run(FEEDD, &["check", "-c", config.to_str().unwrap()]);
+    assert!(!good && out.contains("lists/moderators:1: \"%s%s@x\" is no submission template"), "{out}");
+    fs::remove_file(lists.join("moderators")).unwrap();
+    assert!(site.feedd(&["check"], &[]).contains("LIST gives out MOTD"));
+    site.start();
+    let mut before = site.client();
+    fs::write(lists.join("motd"), "two\n").unwrap();
+    fs::write(lists.join("subscriptions"), "local.test\n").unwrap();
+    assert!(site.feedd(&["reload"], &[]).starts_with("reloaded"));
+    let mut behind = site.client();
+    assert_eq!(before.list("LIST MOTD", "215"), ["one"], "what a connection began with");
+    before.expect("LIST SUBSCRIPTIONS", "503");
+    assert_eq!(behind.list("LIST MOTD", "215"), ["two"]);
+    assert_eq!(behind.list("LIST SUBSCRIPTIONS", "215"), ["local.test"]);
+    site.stop();
 }
 
 #[test]

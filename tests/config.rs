@@ -470,6 +470,13 @@ fn what_is_no_toml_is_told_with_its_line() {
 }
 
 #[test]
+fn a_mistake_is_one_line_whatever_it_quotes() {
+    let told = complaints("identity = \"a\\nb\\u001b[2J\"\n", "");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("feedd.toml:1: \"a\\nb\\u{1b}[2J\" is no path identity"), "{told:?}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_a_mistake() {
     let told = Config::read(Path::new("no/such/feedd.toml")).unwrap_err();
     assert_eq!(told.len(), 1);

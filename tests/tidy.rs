@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 /// The rooms by level; `use` may point down or to a neighbour, never up.
 const LEVELS: [&[&str]; 6] = [
     &["wildmat", "clock", "decimal", "limits", "random"],
-    &["wire", "article"],
+    &["wire", "article", "binary"],
     &["agent", "access", "accounts", "session", "config", "tls"],
     &["store"],
-    &["intake", "feed", "net", "admin", "client"],
+    &["intake", "feed", "net", "admin", "client", "transfer"],
     &["daemon", "cli", "main", "bin"],
 ];
 

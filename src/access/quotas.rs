@@ -118,7 +118,11 @@ impl Quotas {
 
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = if self.limit == "posts_max" { "articles" } else { "octets of articles" };
+        let unit = match (self.limit, self.max) {
+            ("posts_max", 1) => "article",
+            ("posts_max", _) => "articles",
+            _ => "octets of articles",
+        };
         write!(f, "you may post {} {unit} in {}", self.max, Span(self.period))?;
         match self.again_in {
             Some(pause) => write!(f, "; try again in {}", Span(pause)),

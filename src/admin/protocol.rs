@@ -2,8 +2,9 @@
 
 use crate::config::Peer;
 use crate::feed::FeedStatus;
-use crate::store::{Group, GroupStatus, Stats, VerifyReport};
+use crate::store::{Group, Stats, VerifyReport};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Octets of a request line, newline included. Only the operator can connect; the bound is against
 /// mistakes.
@@ -17,10 +18,13 @@ pub enum Request {
     GroupAdd {
         /// Its name.
         name: String,
-        /// `y`, `n` or `m` as in LIST ACTIVE; none: unchanged, or `y` for a new one.
-        status: Option<char>,
+        /// As in LIST ACTIVE; none: unchanged, or `y` for a new one.
+        status: Option<String>,
         /// What LIST NEWSGROUPS says of it; none: unchanged, or nothing for a new one.
         description: Option<String>,
+        /// The number that its next article gets at least; none: as it comes.
+        #[serde(default)]
+        next: Option<u64>,
     },
     /// Remove a newsgroup.
     GroupRemove {
@@ -74,8 +78,8 @@ pub enum Response {
 #[allow(missing_docs)]
 pub struct GroupRow {
     pub name: String,
-    /// `y`, `n` or `m` as in LIST ACTIVE.
-    pub status: char,
+    /// As in LIST ACTIVE.
+    pub status: String,
     pub low: u64,
     pub high: u64,
     pub count: u64,
@@ -109,6 +113,8 @@ pub struct SiteStatus {
     /// Seconds since it started.
     pub uptime_s: u64,
     pub connections: u64,
+    /// What its connections have done since it started, by name.
+    pub counters: BTreeMap<String, u64>,
     pub store: Stats,
     pub feeds: Vec<FeedStatus>,
 }
@@ -120,7 +126,7 @@ impl GroupRow {
         let (created, creator) = group.created();
         Self {
             name: group.name().to_owned(),
-            status: status_letter(group.status()),
+            status: group.status().to_string(),
             low: marks.low,
             high: marks.high,
             count: marks.count,
@@ -146,25 +152,6 @@ impl PeerRow {
     }
 }
 
-/// The letter of LIST ACTIVE (RFC 3977 s.7.6.3).
-pub fn status_letter(status: GroupStatus) -> char {
-    match status {
-        GroupStatus::Posting => 'y',
-        GroupStatus::NoPosting => 'n',
-        GroupStatus::Moderated => 'm',
-    }
-}
-
-/// The status of a letter of LIST ACTIVE; none when it is another.
-pub fn status_of_letter(letter: char) -> Option<GroupStatus> {
-    match letter {
-        'y' => Some(GroupStatus::Posting),
-        'n' => Some(GroupStatus::NoPosting),
-        'm' => Some(GroupStatus::Moderated),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -175,8 +162,9 @@ mod tests {
         let requests = [
             Request::GroupAdd {
                 name: "local.test".to_owned(),
-                status: Some('m'),
+                status: Some("=local.other".to_owned()),
                 description: Some("two\nlines".to_owned()),
+                next: Some(7),
             },
             Request::GroupRemove { name: "local.test".to_owned() },
             Request::GroupList { wildmat: None },
@@ -193,13 +181,5 @@ mod tests {
         }
         assert_eq!(serde_json::to_string(&Request::Status).unwrap(), "\"status\"");
         assert_eq!(serde_json::to_string(&Response::Done("x".to_owned())).unwrap(), "{\"done\":\"x\"}");
-    }
-
-    #[test]
-    fn letters_are_those_of_list_active() {
-        for letter in ['y', 'n', 'm'] {
-            assert_eq!(status_of_letter(letter).map(status_letter), Some(letter));
-        }
-        assert_eq!(status_of_letter('j'), None);
     }
 }

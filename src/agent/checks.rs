@@ -1,7 +1,7 @@
 //! What the relaying and the injecting agent check alike, as they are serving agents both
 //! (RFC 5537 s.3.7): octets, mandatory fields, dates, and the newsgroups an article is filed in.
 
-use super::{Policy, Reason};
+use super::{JUNK, Policy, Reason};
 use crate::article::{Field, Head, NewsgroupName, Octets, date, newsgroup};
 use crate::clock::Timestamp;
 
@@ -25,6 +25,16 @@ pub struct Filing<G> {
     pub groups: Vec<G>,
     /// All names in Newsgroups, joined by commas: what feeds match.
     pub newsgroups: String,
+}
+
+/// What becomes of an article in one newsgroup that it names.
+pub(super) enum Place<G> {
+    /// It is filed there.
+    In(G),
+    /// It is not, or there is none.
+    Nowhere,
+    /// It is not, but belongs in [`JUNK`] if it is filed nowhere else.
+    Junk,
 }
 
 /// An article that may be looked at: its header section, and its octets counted.
@@ -89,13 +99,13 @@ pub(super) fn not_too_old(at: Timestamp, days_min: u32, policy: &Policy<'_>) -> 
     }
 }
 
-/// Files an article by its Newsgroups. `lookup` finds a newsgroup of this site, or says why the
+/// Files an article by its Newsgroups. `lookup` finds the place of a newsgroup, or says why the
 /// article must not be filed there. An article with Control goes to the newsgroup of its kind
 /// where the site has one; none of its newsgroups need exist then if it creates or removes them.
 pub(super) fn file<G>(
     head: &Head<'_>,
     policy: &Policy<'_>,
-    mut lookup: impl FnMut(&str) -> Result<Option<G>, Reason>,
+    mut lookup: impl FnMut(&str) -> Result<Place<G>, Reason>,
 ) -> Result<Filing<G>, Reason> {
     let value = mandatory(head, Field::Newsgroups)?;
     if std::str::from_utf8(value).is_err() {
@@ -122,8 +132,19 @@ pub(super) fn file<G>(
         return Err(Reason::NoNewsgroup);
     }
     let mut groups = Vec::new();
+    let mut junk = false;
     for name in newsgroups.split(',') {
-        groups.extend(lookup(name)?);
+        match lookup(name)? {
+            Place::In(group) => groups.push(group),
+            Place::Nowhere => {}
+            Place::Junk => junk = true,
+        }
+    }
+    if groups.is_empty()
+        && junk
+        && let Place::In(group) = lookup(JUNK)?
+    {
+        groups.push(group);
     }
     if let Some(control) = head.value(Field::Control) {
         file_control(control, &mut groups, &mut lookup)?;
@@ -140,7 +161,7 @@ pub(super) fn file<G>(
 fn file_control<G>(
     control: &[u8],
     groups: &mut Vec<G>,
-    lookup: &mut impl FnMut(&str) -> Result<Option<G>, Reason>,
+    lookup: &mut impl FnMut(&str) -> Result<Place<G>, Reason>,
 ) -> Result<(), Reason> {
     let verb = verb_of(control).to_ascii_lowercase();
     // RFC 5537 s.3.6: those that create or remove a newsgroup are relayed whether it exists or not.
@@ -148,10 +169,10 @@ fn file_control<G>(
         return Ok(());
     }
     let place = match lookup(&format!("control.{verb}"))? {
-        None => lookup("control")?,
-        found => found,
+        Place::In(group) => Place::In(group),
+        _ => lookup("control")?,
     };
-    if let Some(group) = place {
+    if let Place::In(group) = place {
         groups.clear();
         groups.push(group);
     }

@@ -9,7 +9,7 @@
 //! There is no way to a moderator from here: what is not approved for a moderated newsgroup is
 //! rejected, as step 7 asks where forwarding is not possible.
 
-use super::checks::{self, Counts, Filing};
+use super::checks::{self, Counts, Filing, Place};
 use super::{Policy, Posting, Reason};
 use crate::article::{
     Diagnostic, Field, Head, HeadError, MessageId, NewsgroupName, PathIdentity, date, newsgroup, path,
@@ -76,12 +76,12 @@ pub fn judge<G>(
     let approved = head.value(Field::Approved).is_some();
     let filing = checks::file(&head, policy, |name| match lookup(name) {
         Some((_, Posting::Moderated)) if !approved => Err(Reason::NotModerated(name.to_owned())),
-        Some((_, Posting::Forbidden)) => Err(Reason::PostingForbidden(name.to_owned())),
-        Some((group, _)) => Ok(Some(group)),
+        Some((group, Posting::Allowed | Posting::Moderated)) => Ok(Place::In(group)),
+        Some(_) => Err(Reason::PostingForbidden(name.to_owned())),
         None if is_reserved(name) => {
             Err(Reason::BadField { field: Field::Newsgroups.name(), why: "reserved newsgroup name" })
         }
-        None => Ok(None),
+        None => Ok(Place::Nowhere),
     })?;
 
     // Steps 8 and 9: Path.
@@ -157,6 +157,9 @@ fn not_injected_before(head: &Head<'_>, policy: &Policy<'_>) -> Result<(), Reaso
         }
     }
     let Some(value) = head.value(Field::Path) else { return Ok(()) };
+    if value.trim_ascii().is_empty() {
+        return Ok(());
+    }
     let bad = |why| Err(Reason::BadField { field: Field::Path.name(), why });
     if !path::is_valid(value) {
         return bad("Illegal path element");
@@ -188,6 +191,10 @@ fn lines_are_valid(head: &Head<'_>) -> Result<(), Reason> {
         }
     }
     for (name, value) in head.iter() {
+        // Some posters leave Path to us by sending an empty one; ours takes its place.
+        if Field::from_name(name) == Some(Field::Path) && value.trim_ascii().is_empty() {
+            continue;
+        }
         if value.split(|octet| *octet == b'\n').any(|line| line.trim_ascii().is_empty()) {
             return Err(Reason::EmptyField(String::from_utf8_lossy(name).into_owned()));
         }

@@ -54,7 +54,16 @@ pub enum Posting {
     Forbidden,
     /// `m`: those with Approved.
     Moderated,
+    /// `x`: from nobody (RFC 6048 s.3.1).
+    Closed,
+    /// `j`: from peers, filed elsewhere or in [`JUNK`].
+    Junk,
+    /// `=other`: from peers, filed in the other newsgroup, whatever that one takes.
+    Alias,
 }
+
+/// Where articles go that are filed nowhere but in newsgroups with status `j` (RFC 6048 s.3.1).
+pub const JUNK: &str = "junk";
 
 /// Why an article is refused or rejected for good. `Display` is the text behind the code, one
 /// line of US-ASCII, in INN's words where INN has words for it.

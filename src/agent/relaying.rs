@@ -8,7 +8,7 @@
 //!
 //! Duplicates (s.3.6 step 3) are the history's business and are asked of the store before.
 
-use super::checks::{self, Counts, Filing};
+use super::checks::{self, Counts, Filing, Place};
 use super::{Policy, Posting, Reason};
 use crate::article::{Diagnostic, Field, Head, MessageId, newsgroup, path};
 use crate::clock::Timestamp;
@@ -89,7 +89,10 @@ pub fn judge<'a, G>(
     let approved = head.value(Field::Approved).is_some_and(|value| !value.is_empty());
     let filing = checks::file(&head, policy, |name| match lookup(name) {
         Some((_, Posting::Moderated)) if !approved => Err(Reason::NotModerated(name.to_owned())),
-        found => Ok(found.map(|(group, _)| group)),
+        // RFC 6048 s.3.1.
+        None | Some((_, Posting::Closed)) => Ok(Place::Nowhere),
+        Some((_, Posting::Junk)) => Ok(Place::Junk),
+        Some((group, _)) => Ok(Place::In(group)),
     })?;
     Ok(Accepted { head, path, filing, date, counts, source })
 }

@@ -3,6 +3,7 @@
 //! what was received is what is stored and what is served.
 
 pub mod date;
+pub mod encoded_word;
 pub mod header;
 pub mod message_id;
 pub mod newsgroup;

@@ -3,9 +3,10 @@
 use super::{Field, Head};
 use crate::limits::{MESSAGE_ID_MAX, OVERVIEW_FIELD_MAX};
 
-/// LIST OVERVIEW.FMT: the fields of a row behind the article number (RFC 3977 s.8.4).
+/// LIST OVERVIEW.FMT: the fields of a row behind the article number (RFC 3977 s.8.4). `Bytes:` and
+/// `Lines:` are that section's older names for `:bytes` and `:lines`; slrn uses no overview without them.
 pub const FORMAT: [&str; 8] =
-    ["Subject:", "From:", "Date:", "Message-ID:", "References:", ":bytes", ":lines", "Xref:full"];
+    ["Subject:", "From:", "Date:", "Message-ID:", "References:", "Bytes:", "Lines:", "Xref:full"];
 
 /// Appends the first part of a row: Subject, From, Date, Message-ID and References, TAB-separated,
 /// no TAB behind the last. The store adds `:bytes`, `:lines` and Xref when it has made the numbers.

@@ -4,7 +4,9 @@ use super::output::{counted, say};
 use super::site::Site;
 use super::{ConfigFile, Failure};
 use crate::accounts::Accounts;
-use crate::config::Mistake;
+use crate::config::{self, Mistake, Subject};
+use crate::tls::server;
+use crate::wire::ListFile;
 
 /// Says what is wrong with the two files and those they name, or what they say. The mistakes are what this command is
 /// asked for: they go to stdout.
@@ -14,7 +16,10 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         other => other?,
     };
     let of = &site.config.site;
-    let mistakes = of.check_files();
+    let mut mistakes = of.check_files();
+    if mistakes.is_empty() {
+        mistakes.extend(bad_pem(of));
+    }
     if !mistakes.is_empty() {
         return Err(told(&mistakes)?);
     }
@@ -29,8 +34,18 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         of.data.display(),
         if listen.is_empty() { "nothing".to_owned() } else { listen.join(", ") }
     ))?;
+    let there = site.config.lists.there();
+    let lists: Vec<&str> =
+        ListFile::ALL.into_iter().filter(|list| there.has(*list)).map(ListFile::keyword).collect();
+    if !lists.is_empty() {
+        say(format!("  LIST gives out {}", lists.join(", ")))?;
+    }
     for (line, subject) in of.unknown_subjects() {
-        say(format!("{source}:{line}: the rule names {subject}, and there is no such account (yet)"))?;
+        let nobody = match subject {
+            Subject::Group(_) => "nobody is in that group",
+            _ => "there is no such account",
+        };
+        say(format!("{source}:{line}: the rule names {subject}, and {nobody} (yet)"))?;
     }
     let accounts = Accounts::read(&of.users).unwrap_or_default().sorted().len();
     if accounts > 0 || !of.rules.is_empty() {
@@ -57,6 +72,14 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+/// What TLS cannot begin with: no PEM, or a key of another certificate.
+fn bad_pem(site: &config::Site) -> Option<Mistake> {
+    let tls = site.tls.as_ref()?;
+    let bad = server::config(&tls.certificate, &tls.key, tls.client_authorities.as_deref()).err()?;
+    let cure = "put a certificate and its own key there, in PEM form".to_owned();
+    Some(Mistake { file: bad.path, line: 1, what: bad.what, cure })
 }
 
 /// Tells the mistakes.

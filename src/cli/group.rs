@@ -20,15 +20,14 @@ enum Act {
         /// Its name, such as local.test
         #[arg(value_parser = init::newsgroup_name)]
         name: NewsgroupName,
-        /// Articles need a moderator's approval
-        #[arg(long, conflicts_with = "no_posting")]
-        moderated: bool,
-        /// Only peers bring articles
-        #[arg(long)]
-        no_posting: bool,
+        #[command(flatten)]
+        status: Status,
         /// What it is about, one line
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
+        /// Give the next article at least this number: a newsgroup that comes from another server
+        #[arg(long, value_name = "NUMBER")]
+        next_number: Option<u64>,
         #[command(flatten)]
         site: ConfigFile,
     },
@@ -49,16 +48,51 @@ enum Act {
     },
 }
 
+/// What articles it takes; without one of these from everybody.
+#[derive(clap::Args)]
+#[group(multiple = false)]
+struct Status {
+    /// Everybody may post (y): the default of a new newsgroup
+    #[arg(long)]
+    posting: bool,
+    /// Articles need a moderator's approval (m)
+    #[arg(long)]
+    moderated: bool,
+    /// Only peers bring articles (n)
+    #[arg(long)]
+    no_posting: bool,
+    /// Nobody brings articles any more (x)
+    #[arg(long)]
+    closed: bool,
+    /// Only peers bring articles, and they are filed in the newsgroup junk if nowhere else (j)
+    #[arg(long)]
+    junk: bool,
+    /// Only peers bring articles, and they are filed in this newsgroup instead (=)
+    #[arg(long, value_name = "NEWSGROUP", value_parser = init::newsgroup_name)]
+    alias: Option<NewsgroupName>,
+}
+
+impl Status {
+    /// As in LIST ACTIVE; none when nothing was said.
+    fn text(&self) -> Option<String> {
+        let letters = [
+            (self.posting, "y"),
+            (self.moderated, "m"),
+            (self.no_posting, "n"),
+            (self.closed, "x"),
+            (self.junk, "j"),
+        ];
+        let said = letters.into_iter().find(|(said, _)| *said).map(|(_, letter)| letter.to_owned());
+        said.or_else(|| self.alias.as_ref().map(|other| format!("={other}")))
+    }
+}
+
 pub(super) fn group(arguments: &Arguments) -> Result<(), Failure> {
     let (site, request, json) = match &arguments.act {
-        Act::Add { name, moderated, no_posting, description, site } => {
-            let status = match (moderated, no_posting) {
-                (true, _) => Some('m'),
-                (_, true) => Some('n'),
-                _ => None,
-            };
-            let (name, description) = (name.to_string(), description.clone());
-            (site, Request::GroupAdd { name, status, description }, false)
+        Act::Add { name, status, description, next_number, site } => {
+            let (name, status) = (name.to_string(), status.text());
+            let (description, next) = (description.clone(), *next_number);
+            (site, Request::GroupAdd { name, status, description, next }, false)
         }
         Act::Remove { name, site } => (site, Request::GroupRemove { name: name.to_string() }, false),
         Act::List { wildmat, report } => {
@@ -73,7 +107,7 @@ pub(super) fn group(arguments: &Arguments) -> Result<(), Failure> {
                 .map(|group| {
                     vec![
                         group.name,
-                        group.status.to_string(),
+                        group.status,
                         group.low.to_string(),
                         group.high.to_string(),
                         group.count.to_string(),

@@ -106,7 +106,7 @@ pub(super) fn init(arguments: &Arguments) -> Result<(), Failure> {
         [(&arguments.group, GroupStatus::Posting), (&arguments.moderated, GroupStatus::Moderated)]
     {
         for name in names {
-            create(&store, name.as_str(), status, "").map_err(failed)?;
+            create(&store, name.as_str(), status.clone(), "").map_err(failed)?;
         }
     }
     store.close();

@@ -22,7 +22,27 @@ pub(super) fn write(octets: &[u8]) -> Result<(), Failure> {
 
 /// Prints a value as JSON, indented.
 pub(super) fn say_json(value: &impl Serialize) -> Result<(), Failure> {
-    say(serde_json::to_string_pretty(value).map_err(|error| Failure::because(error.to_string()))?)
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::because(error.to_string()))?;
+    say(harmless(&text))
+}
+
+/// Prints a value as one line of JSON.
+pub(super) fn say_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::because(error.to_string()))?;
+    say(harmless(&text))
+}
+
+/// JSON whose strings command no terminal: JSON itself lets DEL and the controls behind it stand.
+fn harmless(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// A table with a heading: columns as wide as their widest cell, numbers to the right. Cells come from
@@ -92,6 +112,12 @@ mod tests {
             "name           count\na.b                7\nlong [2J name  12345"
         );
         assert_eq!(table(&["name", "count"], &[]), "name  count");
+    }
+
+    #[test]
+    fn json_commands_no_terminal() {
+        let json = serde_json::to_string(&["a\u{9b}31m\x7f\x1b\n"]).unwrap_or_default();
+        assert_eq!(harmless(&json), r#"["a\u009b31m\u007f\u001b\n"]"#);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::output::{counted, say, say_json, size, table};
 use super::site::Site;
 use super::{ConfigFile, Failure, Report};
 use crate::admin::{Request, Response, SiteStatus};
+use std::collections::BTreeMap;
 
 /// Shows the figures of the site; those of its store when it is stopped.
 pub(super) fn status(report: &Report) -> Result<(), Failure> {
@@ -51,6 +52,12 @@ fn shown(status: &SiteStatus) -> String {
         index = size(store.index_bytes),
         behind = store.index_behind,
     );
+    for (title, names) in TALLIES {
+        let tally = tally(&status.counters, names);
+        if !tally.is_empty() {
+            text.push_str(&format!("\n{title:<14}{tally}"));
+        }
+    }
     if store.damaged > 0 {
         text.push_str(&format!("\ndamaged       {}: see `feedd verify`", counted(store.damaged, "record")));
     }
@@ -92,6 +99,47 @@ fn shown(status: &SiteStatus) -> String {
         text.push_str(&table(&heading, &rows));
     }
     text
+}
+
+/// Counters that are told together, if there is something to tell: the line's title, and for each
+/// its name and what it says.
+const TALLIES: [(&str, &[(&str, &str)]); 4] = [
+    ("taken", &[("accepted", "accepted"), ("rejected", "rejected"), ("deferred", "deferred")]),
+    (
+        "clients",
+        &[
+            ("connections_total", "connections"),
+            ("tls", "over TLS"),
+            ("compressed", "compressed"),
+            ("logins", "logins"),
+            ("articles_sent", "articles sent"),
+        ],
+    ),
+    (
+        "refused",
+        &[
+            ("connections_refused", "connections too many"),
+            ("addresses_full", "too many from an address"),
+            ("accounts_full", "too many of an account"),
+            ("tls_failed", "TLS handshakes"),
+            ("logins_failed", "logins"),
+            ("compress_refused", "compressions"),
+            ("quotas_met", "posts over a quota"),
+            ("lines_too_long", "lines too long"),
+            ("headers_too_large", "headers too large"),
+            ("articles_too_large", "articles too large"),
+            ("crossposts_too_wide", "crossposts too wide"),
+        ],
+    ),
+    ("cut", &[("idle_cut", "idle"), ("slow_cut", "too slow"), ("logins_slowed", "logins slowed")]),
+];
+
+fn tally(counters: &BTreeMap<String, u64>, names: &[(&str, &str)]) -> String {
+    let told = |(name, says): &(&str, &str)| {
+        let count = counters.get(*name).copied().filter(|count| *count > 0)?;
+        Some(format!("{count} {says}"))
+    };
+    names.iter().filter_map(told).collect::<Vec<_>>().join(", ")
 }
 
 /// Seconds as people say them.

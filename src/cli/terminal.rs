@@ -39,7 +39,8 @@ fn line(from: impl Read) -> io::Result<String> {
     Ok(line)
 }
 
-fn ask(mut terminal: &File, prompt: &str) -> io::Result<String> {
+/// A line typed unseen.
+pub(super) fn ask(mut terminal: &File, prompt: &str) -> io::Result<String> {
     let unseen = Unseen::new(terminal)?;
     terminal.write_all(prompt.as_bytes())?;
     let line = line(terminal);

@@ -57,8 +57,8 @@ impl<'t> Document<'t> {
         self.mistakes.borrow_mut().push(Mistake {
             file: self.file.to_path_buf(),
             line: self.line(at),
-            what: what.into(),
-            cure: cure.into(),
+            what: on_one_line(&what.into()),
+            cure: on_one_line(&cure.into()),
         });
     }
 
@@ -68,6 +68,15 @@ impl<'t> Document<'t> {
         mistakes.sort_by_key(|mistake| mistake.line);
         mistakes
     }
+}
+
+/// A mistake quotes what stands in the file, which may be control characters.
+fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line
 }
 
 /// What to do about a syntax error: the parser says what it met, hardly ever what is meant.

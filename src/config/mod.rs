@@ -1,5 +1,5 @@
-//! The operator's two files, `feedd.toml` (this site) and `peers.toml` (its peers): TOML in,
-//! checked immutable values out.
+//! The operator's files, `feedd.toml` (this site) and `peers.toml` (its peers), TOML in,
+//! checked immutable values out; and the lists that LIST gives out ([`Lists`]).
 //!
 //! Every mistake is told with file, line and cure ([`Mistake`]), all of them at once: unknown keys,
 //! wrong types, what is out of range, contradictions, and subscription patterns that can never
@@ -9,6 +9,7 @@
 
 mod document;
 mod files;
+mod lists;
 mod network;
 mod patterns;
 mod peers;
@@ -16,6 +17,7 @@ mod rules;
 mod site;
 mod size;
 
+pub use lists::Lists;
 pub use network::{BadNetwork, Network, Source};
 pub use rules::{Rule, Scope, Subject};
 pub use site::own_identity;
@@ -156,13 +158,15 @@ pub struct Peer {
     pub retry_max_s: u64,
 }
 
-/// Both files, checked together.
+/// All files, checked together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `feedd.toml`.
     pub site: Site,
     /// `peers.toml`, in the order of the file.
     pub peers: Vec<Peer>,
+    /// The folder `lists/` beside `feedd.toml`.
+    pub lists: Lists,
 }
 
 /// One mistake: `file:line: what is wrong; how to mend it`.
@@ -227,11 +231,11 @@ impl Default for Site {
 impl Config {
     /// The built-in defaults: loopback, `./data`, no peers.
     pub fn built_in() -> Self {
-        Self { site: Site::default(), peers: Vec::new() }
+        Self { site: Site::default(), peers: Vec::new(), lists: Lists::default() }
     }
 
     /// Reads and checks `feedd.toml` at `path` and the `peers.toml` it names; all mistakes at once,
-    /// those of `feedd.toml` first. A site without a `peers.toml` has no peers.
+    /// those of `feedd.toml` first, and the lists beside it. A site without a `peers.toml` has no peers.
     pub fn read(path: &Path) -> Result<Self, Vec<Mistake>> {
         let text = read_text(path)?;
         let (site, mut mistakes) = site::check(path, &text);
@@ -242,7 +246,9 @@ impl Config {
                 Vec::new()
             }
         };
-        if mistakes.is_empty() { Ok(Self { site, peers }) } else { Err(mistakes) }
+        let (lists, more) = Lists::read(&path.parent().unwrap_or(Path::new("")).join(lists::FOLDER));
+        mistakes.extend(more);
+        if mistakes.is_empty() { Ok(Self { site, peers, lists }) } else { Err(mistakes) }
     }
 
     fn read_peers(site: &Site) -> Result<Vec<Peer>, Vec<Mistake>> {
@@ -250,6 +256,13 @@ impl Config {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             _ => Self::check_peers(site, &site.peers, &read_text(&site.peers)?),
         }
+    }
+
+    /// Checks `text` as a `feedd.toml`; `file` is what mistakes call it, and relative paths begin at
+    /// its folder.
+    pub fn check_site(file: &Path, text: &str) -> Result<Site, Vec<Mistake>> {
+        let (site, mistakes) = site::check(file, text);
+        if mistakes.is_empty() { Ok(site) } else { Err(mistakes) }
     }
 
     /// Checks `text` as the `peers.toml` of `site`; `file` is what mistakes call it.

@@ -11,7 +11,7 @@ use crate::article::NewsgroupName;
 use crate::config::{Config, Mistake, Peer};
 use crate::feed::Feeds;
 use crate::intake::{Intake, Origin};
-use crate::net::{self, Admitted, Service, Transport};
+use crate::net::{self, Admitted, Counters, Service, Transport};
 use crate::session::Rights;
 use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
 use std::collections::HashMap;
@@ -99,6 +99,7 @@ impl Daemon {
             site.limits.clone(),
             stop.clone(),
         ));
+        service.set_lists(config.lists.clone());
         let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip));
         let admission = Arc::new(Admission::new(rules, feeds.clone()));
         let inner = Arc::new(Inner {
@@ -141,6 +142,11 @@ impl Daemon {
         &self.inner.addresses
     }
 
+    /// What its connections have done since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.service.counters
+    }
+
     /// Reads the config again and applies it, or keeps the old one and says why. What only a restart
     /// can change is said, too.
     pub async fn reload(&self) -> Result<String, String> {
@@ -161,6 +167,7 @@ impl Daemon {
         }
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
+        self.inner.service.set_lists(new.lists.clone());
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
         self.inner.feeds.reload(&peers).await;
@@ -198,6 +205,7 @@ impl Daemon {
             addresses: inner.addresses.iter().map(SocketAddr::to_string).collect(),
             uptime_s: inner.started.elapsed().as_secs(),
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
+            counters: inner.service.counters.all(),
             store: inner.store.stats(),
             feeds: inner.feeds.status(),
         }

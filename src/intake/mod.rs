@@ -169,12 +169,25 @@ impl Intake {
         };
         let Some(fresh) = fresh else { return Received::Deferred(Cause::NoMessageId) };
         let policy = self.policy(now, self.site.cutoff_days);
+        // The first newsgroup that the poster may not post to, here or not: whether there is one that is
+        // none of theirs does not show, and no peer gets an article for it by way of this site.
+        let mut forbidden_name = None;
         let group = |name: &str| {
-            let (group, posting) = self.group(name)?;
             let forbidden = matches!(origin, Origin::Poster { may_post, .. } if !may_post.allows(name));
+            if forbidden && name != "control" && !name.starts_with("control.") {
+                forbidden_name.get_or_insert_with(|| name.to_owned());
+            }
+            let (group, posting) = self.group(name)?;
             Some((group, if forbidden { Posting::Forbidden } else { posting }))
         };
-        let injected = match injecting::judge(&article, poster, fresh, &policy, group) {
+        let judged = injecting::judge(&article, poster, fresh, &policy, group);
+        let judged = match (judged, forbidden_name) {
+            (Ok(_) | Err(Reason::UnwantedNewsgroup(_) | Reason::PostingForbidden(_)), Some(name)) => {
+                Err(Reason::PostingForbidden(name))
+            }
+            (judged, _) => judged,
+        };
+        let injected = match judged {
             Ok(injected) => injected,
             Err(reason) => return reject(origin, None, 441, now, reason),
         };
@@ -244,13 +257,21 @@ impl Intake {
         }
     }
 
-    /// A newsgroup of this site, and what it takes.
+    /// A newsgroup of this site, and what it takes; of an alias the newsgroup it stands for.
     fn group(&self, name: &str) -> Option<(Arc<Group>, Posting)> {
         let group = self.store.group(name)?;
         let posting = match group.status() {
             GroupStatus::Posting => Posting::Allowed,
             GroupStatus::NoPosting => Posting::Forbidden,
             GroupStatus::Moderated => Posting::Moderated,
+            GroupStatus::Closed => Posting::Closed,
+            GroupStatus::Junk => Posting::Junk,
+            // One step: an alias of an alias leads nowhere (RFC 6048 s.3.1).
+            GroupStatus::Alias(other) => {
+                let target = self.store.group(other.as_str())?;
+                let leads = !matches!(target.status(), GroupStatus::Alias(_));
+                return leads.then_some((target, Posting::Alias));
+            }
         };
         Some((group, posting))
     }

@@ -5,7 +5,7 @@ use super::connection::{Connection, Parked};
 use super::settle::Owed;
 use super::{Counters, blocking};
 use crate::agent::{Cause, Reason};
-use crate::article::MessageId;
+use crate::article::{HeadError, MessageId};
 use crate::clock;
 use crate::intake::{self, Offer, Origin, newslog};
 use crate::session::reply::{self, Answer};
@@ -86,7 +86,7 @@ impl Connection {
     /// Hands an article to the intake, or parks it.
     pub(super) fn submit(&mut self, article: Parked) {
         let Parked { transfer, article, since } = article;
-        let len = article.len();
+        let (via, len) = (transfer.via, article.len());
         let permits = self.service.permits(len);
         let Ok(permit) = self.service.budget.try_acquire_many(permits) else {
             self.parked = Some(Parked { transfer, article, since });
@@ -123,6 +123,15 @@ impl Connection {
             intake::Received::Deferred(cause) => self.deferred(&transfer, &cause),
         }
         self.release(len);
+        self.give_back_quota(via, len);
+    }
+
+    /// An article that was not kept is not on its poster's account.
+    fn give_back_quota(&self, via: Via, len: usize) {
+        if via == Via::Post && self.admitted.rule.is_some() {
+            let mut quotas = self.service.gate.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+            quotas.give_back(&self.admitted.quota, len.saturating_sub(TERMINATOR.len()));
+        }
     }
 
     /// Rejects what the intake has never seen.
@@ -139,7 +148,16 @@ impl Connection {
     }
 
     pub(super) fn rejected(&mut self, transfer: &Transfer, reason: &Reason) {
-        Counters::add(&self.service.counters.rejected, 1);
+        let counters = &self.service.counters;
+        Counters::add(&counters.rejected, 1);
+        match reason {
+            Reason::TooLarge { .. } => Counters::add(&counters.articles_too_large, 1),
+            Reason::TooManyNewsgroups(_) => Counters::add(&counters.crossposts_too_wide, 1),
+            Reason::Malformed(HeadError::TooLarge | HeadError::LineTooLong(_)) => {
+                Counters::add(&counters.headers_too_large, 1);
+            }
+            _ => {}
+        }
         reply::transfer(transfer, &Answer::Rejected(reason), self.ledger.tail(&mut self.out));
     }
 
@@ -174,6 +192,9 @@ impl Connection {
         let name = &self.admitted.name;
         while let Some((owed, outcome)) = self.ledger.pop() {
             permits += self.service.permits(owed.len);
+            if !matches!(outcome, Outcome::Accepted(_)) {
+                self.give_back_quota(owed.transfer.via, owed.len);
+            }
             if self.silent {
                 continue;
             }

@@ -9,7 +9,8 @@ use super::pace::Pace;
 use super::settle::{Ledger, Port};
 use super::stream::Stream;
 use super::{Counters, Service, Transport};
-use crate::limits::{OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
+use crate::config::Lists;
+use crate::limits::{HOARD_BYTES_S, OUTPUT_BYTES_MAX, OUTSTANDING_BYTES_MAX, OUTSTANDING_MAX};
 use crate::session::reply;
 use crate::session::{Ask, Server, Step, Transfer};
 use crate::store::{Group, Outcome, Reservation, Settle};
@@ -31,6 +32,8 @@ pub(super) const TURN_OCTETS: usize = 64 * 1024;
 const TURN_COMMANDS: usize = 2048;
 /// How soon a TAKETHIS is tried again whose article another connection is bringing.
 const PARKED_AGAIN: Duration = Duration::from_millis(5);
+/// How soon a connection tries again to get its part of the site's budget: there may be thousands.
+const STARVED_AGAIN: Duration = Duration::from_millis(50);
 /// How long a connection that we close may take to read our last replies and close its side.
 const FINISH_MAX: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,8 @@ pub(super) struct Connection {
     pub(super) admitted: Admitted,
     pub(super) port: Arc<Port>,
     pub(super) waiter: Arc<dyn Settle>,
+    /// The operator's lists as they were when the connection began.
+    pub(super) lists: Arc<Lists>,
     pub(super) input: BytesMut,
     pub(super) read_size: usize,
     /// Replies that the client has not taken.
@@ -95,13 +100,16 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
     let port = Arc::new(Port::default());
     let offers = entry.as_ref().map(Entry::offers).unwrap_or_default();
     let tls = entry.as_ref().is_some_and(|entry| entry.tls);
-    let session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
+    let lists = service.lists();
+    let mut session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
+    session.set_lists(lists.there());
     let mut connection = Connection {
         transport,
         session,
         admitted,
         waiter: port.clone(),
         port,
+        lists,
         input: BytesMut::new(),
         read_size: READ_MIN,
         out: Vec::new(),
@@ -137,6 +145,11 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         },
         Err(error) => tracing::debug!(conn = connection.admitted.name, %error, "connection lost"),
     }
+    let long = connection.session.lines_too_long();
+    if long > 0 {
+        Counters::add(&connection.service.counters.lines_too_long, long.into());
+        tracing::info!(conn = connection.admitted.name, lines = long, "sent lines that are too long");
+    }
     connection.abandon().await;
 }
 
@@ -165,6 +178,9 @@ impl Connection {
             let moved = self.flush()?;
             // Room was made: for the rest of an answer, or for a command that waits.
             again |= moved && (self.stream.is_some() || !self.hungry);
+            if moved {
+                active = Instant::now();
+            }
             if self.all_sent() {
                 if self.closing {
                     return Ok(());
@@ -195,6 +211,7 @@ impl Connection {
             let sends_file = matches!(self.stream, Some(Stream::File { .. }));
             let unsent = !self.out.is_empty() || sends_file || self.unflushed;
             let parked = self.parked.is_some() || self.starved;
+            let again_in = if self.starved { STARVED_AGAIN } else { PARKED_AGAIN };
             let stopping = self.closing;
             let line_begun = wants_input && !self.input.is_empty();
             self.pace.owes((unsent || line_begun) && !parked);
@@ -202,25 +219,26 @@ impl Connection {
                 ready = self.transport.readable(), if wants_input => ready?,
                 ready = self.transport.writable(), if unsent => ready?,
                 () = self.port.notify.notified(), if !self.ledger.is_empty() => {}
-                () = sleep(PARKED_AGAIN), if parked => continue,
+                () = sleep(again_in), if parked => continue,
                 () = stop.cancelled(), if !stopping => {}
                 login = Knock::answer(&mut self.knock), if self.knock.is_some() => self.let_in(login),
                 () = &mut look => {
-                    // A commit that takes this long is our trouble, not the client's silence.
-                    if !self.ledger.is_empty() || self.knock.is_some() {
+                    // A commit or a place that takes this long is our trouble, not the client's silence.
+                    if !self.ledger.is_empty() || self.knock.is_some() || parked {
                         active = Instant::now();
                     }
                     if active.elapsed() >= idle_max {
                         return self.time_out();
                     }
-                    if self.pace.is_too_slow(self.service.limits.slow_bytes_s, self.service.slow_window()) {
-                        return self.too_slow();
+                    let octets_s = self.octets_s_min();
+                    if self.pace.is_too_slow(octets_s, self.service.slow_window()) {
+                        return self.too_slow(octets_s);
                     }
                     look.as_mut().reset((active + idle_max).min(Instant::now() + look_every));
-                    continue;
                 }
             }
-            active = Instant::now();
+            // What woke us counts as a sign of life when octets of the session's move for it: those of a
+            // TLS record that is never whole do not.
         }
     }
 
@@ -342,27 +360,28 @@ impl Connection {
         }
     }
 
-    /// RFC 3977 s.3.1: 400 and close; a client that does not read its replies is not waited for.
+    /// RFC 3977 s.3.1: closed without a word.
     fn time_out(&mut self) -> io::Result<()> {
         Counters::add(&self.service.counters.idle_cut, 1);
         tracing::debug!(conn = self.admitted.name, "cut: idle for too long");
-        self.last_words("400 Idle for too long\r\n");
         Err(ErrorKind::TimedOut.into())
+    }
+
+    /// How fast the client must be: faster when it holds what others wait for.
+    fn octets_s_min(&self) -> u64 {
+        let octets_s = self.service.limits.slow_bytes_s;
+        let hoards = octets_s > 0 && self.receiving_permits > 0 && self.service.is_short();
+        if hoards { octets_s.max(HOARD_BYTES_S) } else { octets_s }
     }
 
     /// Somebody who drips octets, or takes them so, holds what others need.
-    fn too_slow(&mut self) -> io::Result<()> {
+    fn too_slow(&mut self, octets_s: u64) -> io::Result<()> {
         Counters::add(&self.service.counters.slow_cut, 1);
-        let octets = self.service.limits.slow_bytes_s;
-        tracing::info!(conn = self.admitted.name, "cut: slower than {octets} octets a second");
-        self.last_words("400 Too slow\r\n");
-        Err(ErrorKind::TimedOut.into())
-    }
-
-    fn last_words(&mut self, text: &str) {
+        tracing::info!(conn = self.admitted.name, "cut: slower than {octets_s} octets a second");
         if self.out.is_empty() && self.stream.is_none() {
-            let _ = self.transport.write(text.as_bytes()).and_then(|_| self.transport.flush());
+            let _ = self.transport.write(b"400 Too slow\r\n").and_then(|_| self.transport.flush());
         }
+        Err(ErrorKind::TimedOut.into())
     }
 
     /// The connection is gone: articles at the writer are kept all the same; their share of the

@@ -23,6 +23,8 @@ pub(super) struct Deflate {
     unflushed: bool,
     /// The last piece filled all the room: more may come out without more going in.
     more: bool,
+    /// The client has ended its stream.
+    ended: bool,
 }
 
 impl Deflate {
@@ -32,7 +34,13 @@ impl Deflate {
             unpack: Decompress::new(false),
             unflushed: false,
             more: false,
+            ended: false,
         }
+    }
+
+    /// Is nothing more to be unpacked, whatever comes?
+    pub(super) fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Appends `bytes`, packed, to `wire`; some of it stays inside until [`flush`](Self::flush).
@@ -68,11 +76,11 @@ impl Deflate {
     /// were, 0 when more is needed on the wire.
     ///
     /// # Errors
-    /// Octets that are no deflate, a client that ended its stream, and one that wants to drown us.
+    /// Octets that are no deflate, and a client that wants to drown us.
     pub(super) fn unpack(&mut self, wire: &mut BytesMut, input: &mut BytesMut, max: usize) -> Result<usize> {
         let before = input.len();
         let mut piece = [0; PIECE];
-        while (self.more || !wire.is_empty()) && input.len() - before < max {
+        while !self.ended && (self.more || !wire.is_empty()) && input.len() - before < max {
             let (taken, given) = (self.unpack.total_in(), self.unpack.total_out());
             let status = self
                 .unpack
@@ -83,9 +91,7 @@ impl Deflate {
             wire.advance(taken.min(wire.len()));
             input.extend_from_slice(piece.get(..given).unwrap_or_default());
             self.more = given == PIECE;
-            if status == Status::StreamEnd {
-                return Err(Error::new(ErrorKind::InvalidData, "the deflate stream ended"));
-            }
+            self.ended = status == Status::StreamEnd;
             if taken == 0 && given == 0 {
                 break;
             }

@@ -2,10 +2,12 @@
 
 use super::connection::Connection;
 use super::door::{Door, Seats};
+use super::pace::Pace;
+use super::tell::Tell;
 use super::{Counters, Service};
 use crate::access::{Quotas, Throttle};
 use crate::accounts::{Account, Password};
-use crate::limits::{COMPRESSED_MAX, HASHES_MAX};
+use crate::limits::{ACCOUNT_NAME_MAX, COMPRESSED_MAX, HASHES_MAX};
 use crate::session::{Credentials, Login};
 use crate::tls::server::dns_names;
 use std::future::Future;
@@ -17,12 +19,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// How long a TLS handshake may take.
+/// How long a TLS handshake may take, where silence may not be shorter.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(20);
 
 /// What all connections share to know who may come in.
 pub(crate) struct Gate {
     pub(super) seats: Arc<Seats>,
+    pub(super) site_full: Tell,
+    pub(super) address_full: Tell,
+    tls_failed: Tell,
     pub(super) quotas: Mutex<Quotas>,
     throttle: Mutex<Throttle>,
     /// Passwords that are looked at at once: each takes 19 MiB and a core.
@@ -35,6 +40,9 @@ impl Default for Gate {
     fn default() -> Self {
         Self {
             seats: Arc::default(),
+            site_full: Tell::default(),
+            address_full: Tell::default(),
+            tls_failed: Tell::default(),
             quotas: Mutex::default(),
             throttle: Mutex::default(),
             hashes: Semaphore::new(HASHES_MAX),
@@ -132,6 +140,8 @@ impl Connection {
 
     /// Everything before has been sent: the connection becomes what it asked to be.
     pub(super) async fn become_it(&mut self) -> io::Result<()> {
+        // A handshake has its own bound.
+        self.pace = Pace::default();
         match self.upgrade.take() {
             Some(Upgrade::Tls) => {
                 // RFC 4642 s.2.2.2: nothing that came in clear counts any more.
@@ -151,13 +161,16 @@ impl Connection {
     pub(super) async fn handshake(&mut self) -> io::Result<()> {
         let config = self.entry.as_ref().and_then(|entry| entry.door.tls());
         let config = config.ok_or_else(|| io::Error::other("the certificate is gone"))?;
+        let within = HANDSHAKE_MAX.min(Duration::from_secs(self.service.limits.idle_s));
         let done = tokio::select! {
-            done = timeout(HANDSHAKE_MAX, self.transport.start_tls(config)) => done.unwrap_or_else(|late| Err(late.into())),
+            done = timeout(within, self.transport.start_tls(config)) => done.unwrap_or_else(|late| Err(late.into())),
             () = self.service.stop.cancelled() => return Err(ErrorKind::Interrupted.into()),
         };
         if let Err(error) = done {
             Counters::add(&self.service.counters.tls_failed, 1);
-            tracing::debug!(conn = self.admitted.name, %error, "no TLS");
+            if let Some(times) = self.service.gate.tls_failed.due(Instant::now()) {
+                tracing::info!(conn = self.admitted.name, %error, times, "no TLS handshake");
+            }
             return Err(error);
         }
         Counters::add(&self.service.counters.tls, 1);
@@ -173,21 +186,26 @@ impl Connection {
 }
 
 /// Looks at a password. Whoever guesses waits, and longer each time; whoever has guessed too often is
-/// not even looked at.
+/// not even looked at. Who must wait is asked with a place in hand, when the guesses made at the same
+/// time on other connections have been found wrong, or each burst of them would be free.
 async fn look(service: Arc<Service>, door: Arc<dyn Door>, from: IpAddr, credentials: Credentials) -> Finding {
     let Credentials { name, password } = credentials;
     let gate = &service.gate;
+    let Ok(mut place) = gate.hashes.acquire().await else { return Finding::Unavailable };
     let Some(wait) = throttle(gate).attempt(from, Instant::now()) else {
         Counters::add(&service.counters.logins_slowed, 1);
-        tracing::info!(%from, "refused: too many logins that fail");
+        // Not for everybody's eyes: there may be as many of these as the network brings.
+        tracing::debug!(%from, "refused: too many logins that fail");
         return Finding::Wrong;
     };
     if !wait.is_zero() {
+        drop(place);
         Counters::add(&service.counters.logins_slowed, 1);
         tracing::debug!(%from, wait_s = wait.as_secs(), "a login is slowed");
         tokio::time::sleep(wait).await;
+        let Ok(again) = gate.hashes.acquire().await else { return Finding::Unavailable };
+        place = again;
     }
-    let Ok(_place) = gate.hashes.acquire().await else { return Finding::Unavailable };
     let looked = match Password::try_from(password) {
         Ok(password) => {
             let name = name.clone();
@@ -195,21 +213,26 @@ async fn look(service: Arc<Service>, door: Arc<dyn Door>, from: IpAddr, credenti
         }
         Err(_) => Ok(None),
     };
-    match looked {
+    let finding = match looked {
         Ok(Some(account)) => {
             throttle(gate).succeeded(from, Instant::now());
             Finding::Known(account)
         }
         Ok(None) => {
             throttle(gate).failed(from, Instant::now());
-            tracing::info!(%from, account = %name.escape_debug(), "login failed");
+            // No account has a longer one.
+            let account: String = name.chars().take(ACCOUNT_NAME_MAX).collect();
+            tracing::info!(%from, account = %account.escape_debug(), "login failed");
             Finding::Wrong
         }
         Err(error) => {
             tracing::error!(%error, "a password could not be looked at");
             Finding::Unavailable
         }
-    }
+    };
+    // Not before the throttle knows.
+    drop(place);
+    finding
 }
 
 fn throttle(gate: &Gate) -> std::sync::MutexGuard<'_, Throttle> {

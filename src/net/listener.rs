@@ -5,7 +5,7 @@ use super::door::{Door, Entry};
 use super::{Counters, Service, Transport};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -40,7 +40,9 @@ pub async fn listen(
         };
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             Counters::add(&service.counters.connections_refused, 1);
-            tracing::debug!(%from, "refused: too many connections");
+            if let Some(times) = service.gate.site_full.due(Instant::now()) {
+                tracing::warn!(%from, times, "refused: connections_max is reached");
+            }
             refuse(&stream, tls, "400 Too many connections, try again later\r\n");
             continue;
         };
@@ -52,7 +54,9 @@ pub async fn listen(
             let max = admitted.connections_max(service.limits.connections_per_address_max);
             let Some(seat) = service.gate.seats.take(&admitted.seat, max) else {
                 Counters::add(&service.counters.addresses_full, 1);
-                tracing::debug!(%from, "refused: {max} connections from this address");
+                if let Some(times) = service.gate.address_full.due(Instant::now()) {
+                    tracing::info!(%from, times, "refused: {max} connections from an address");
+                }
                 refuse(&stream, tls, "400 Too many connections from your address, try again later\r\n");
                 continue;
             };

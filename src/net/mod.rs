@@ -17,6 +17,7 @@ mod pace;
 mod reading;
 mod settle;
 mod stream;
+mod tell;
 mod tls;
 mod transport;
 
@@ -25,10 +26,12 @@ pub use door::{Admitted, Door, Entry};
 pub use listener::listen;
 pub use transport::Transport;
 
-use crate::config::Limits;
+use crate::config::{Limits, Lists};
 use crate::intake::Intake;
 use crate::store::Store;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +48,9 @@ pub struct Service {
     pub limits: Limits,
     /// Cancelled when the site stops: connections finish what they owe and close.
     pub stop: CancellationToken,
+    /// The operator's lists; a connection keeps those of its beginning, so that it answers what it
+    /// announced.
+    lists: RwLock<Arc<Lists>>,
     /// Octets of articles in flight, in KiB.
     pub(crate) budget: Semaphore,
     /// Who may come in, and how often.
@@ -75,11 +81,47 @@ pub struct Counters {
     pub addresses_full: AtomicU64,
     pub accounts_full: AtomicU64,
     pub quotas_met: AtomicU64,
+    pub lines_too_long: AtomicU64,
+    pub headers_too_large: AtomicU64,
+    pub articles_too_large: AtomicU64,
+    pub crossposts_too_wide: AtomicU64,
     pub idle_cut: AtomicU64,
     pub slow_cut: AtomicU64,
 }
 
 impl Counters {
+    /// All of them by name; what counts how often a limit was met ends in what became of it.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        let connections = AtomicU64::new(self.connections.load(Ordering::Relaxed) as u64);
+        let named = [
+            ("connections", &connections),
+            ("connections_total", &self.connections_total),
+            ("connections_refused", &self.connections_refused),
+            ("addresses_full", &self.addresses_full),
+            ("accounts_full", &self.accounts_full),
+            ("commands", &self.commands),
+            ("accepted", &self.accepted),
+            ("rejected", &self.rejected),
+            ("deferred", &self.deferred),
+            ("articles_sent", &self.articles_sent),
+            ("tls", &self.tls),
+            ("tls_failed", &self.tls_failed),
+            ("compressed", &self.compressed),
+            ("compress_refused", &self.compress_refused),
+            ("logins", &self.logins),
+            ("logins_failed", &self.logins_failed),
+            ("logins_slowed", &self.logins_slowed),
+            ("quotas_met", &self.quotas_met),
+            ("lines_too_long", &self.lines_too_long),
+            ("headers_too_large", &self.headers_too_large),
+            ("articles_too_large", &self.articles_too_large),
+            ("crossposts_too_wide", &self.crossposts_too_wide),
+            ("idle_cut", &self.idle_cut),
+            ("slow_cut", &self.slow_cut),
+        ];
+        named.into_iter().map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed))).collect()
+    }
+
     pub(crate) fn add(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Ordering::Relaxed);
     }
@@ -101,6 +143,7 @@ impl Service {
             identity,
             limits,
             stop,
+            lists: RwLock::default(),
             budget,
             gate: gate::Gate::default(),
             counters: Counters::default(),
@@ -110,6 +153,21 @@ impl Service {
     /// How long somebody may be slow before it counts.
     pub(crate) fn slow_window(&self) -> Duration {
         Duration::from_secs(self.limits.slow_s)
+    }
+
+    /// The operator's lists as they are now.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives connections that begin from now on these lists.
+    pub fn set_lists(&self, lists: Lists) {
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
+    }
+
+    /// Is there less of the budget left than another large article takes?
+    pub(crate) fn is_short(&self) -> bool {
+        self.budget.available_permits() < self.permits(self.limits.article_bytes_max) as usize
     }
 
     /// The permits that an article of this many octets takes: never more than there are.

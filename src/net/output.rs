@@ -22,7 +22,7 @@ impl Connection {
         };
         let before = self.out.len();
         let view = &self.admitted.view;
-        match reading::answer(&self.service, &mut self.session, view, ask, &mut self.out) {
+        match reading::answer(&self.service, &self.lists, &mut self.session, view, ask, &mut self.out) {
             Ok(stream) => self.stream = stream,
             Err(error) => {
                 self.out.truncate(before);

@@ -6,11 +6,13 @@ use crate::access::Scope;
 use crate::article::MessageId;
 use crate::article::date;
 use crate::clock;
-use crate::decimal;
+use crate::config::Lists;
+use crate::session::ask::{ListKind, Rows};
 use crate::session::reply;
-use crate::session::{Ask, Locator, Server, ask::Rows};
+use crate::session::{Ask, Locator, Server};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
-use crate::wire::{Part, Range};
+use crate::wildmat::TextPattern;
+use crate::wire::{ListFile, Part, Range};
 use std::sync::Arc;
 
 /// Octets of an article that are read in one go; what is larger is sent from the file.
@@ -21,6 +23,7 @@ type Session = Server<Arc<Group>>;
 /// Answers a reader's question: a reply in `out`, and the stream that follows it, if any.
 pub(super) fn answer(
     service: &Service,
+    lists: &Lists,
     session: &mut Session,
     view: &Scope,
     ask: Ask,
@@ -52,7 +55,9 @@ pub(super) fn answer(
             let marks = group.marks();
             let name = group.name().to_owned();
             session.answer_group(group.clone(), &name, (marks.low, marks.high, marks.count), true, out);
-            Ok(Some(Stream::Listgroup(numbers(group, range))))
+            // RFC 3977 s.6.1.2.2: as things were at this moment.
+            let high = range.high.map_or(marks.high, |high| high.min(marks.high));
+            Ok(Some(Stream::Listgroup(numbers(group, Range { high: Some(high), ..range }))))
         }
         Ask::Article(_, ref locator @ Locator::Id(ref id)) if !shows(store, view, id)? => {
             session.answer_no_article(locator, out);
@@ -70,7 +75,7 @@ pub(super) fn answer(
             Ok(None)
         }
         Ask::Over(rows) => over(store, session, &rows, out),
-        Ask::Hdr { field, rows, old } => hdr(store, session, &field, &rows, old, out),
+        Ask::Hdr { field, rows, old, pattern } => hdr(store, session, &field, &rows, old, pattern, out),
         Ask::List(kind, wildmat) => {
             reply::line(215, "List of newsgroups follows", out);
             Ok(Some(Stream::List {
@@ -80,15 +85,29 @@ pub(super) fn answer(
                 filter: Filter { wildmat, since: None, view: view.clone() },
             }))
         }
+        Ask::Xgtitle(wildmat) => {
+            reply::line(282, "List of newsgroups follows", out);
+            let groups = match (&wildmat, session.group()) {
+                (None, Some(group)) => Arc::new(vec![group.clone()]),
+                _ => store.groups(),
+            };
+            let filter = Filter { wildmat, since: None, view: view.clone() };
+            Ok(Some(Stream::List { groups, at: 0, kind: ListKind::Newsgroups, filter }))
+        }
+        Ask::ListFile(list, wildmat) => {
+            let lines = lists.lines(list).unwrap_or_default().iter().map(String::as_str);
+            // RFC 6048 s.2.6.2: only newsgroups that are here.
+            let shown = |name: &&str| {
+                list != ListFile::Subscriptions
+                    || (find(name).is_some() && wildmat.as_ref().is_none_or(|w| w.matches(name)))
+            };
+            reply::list_file(list, lines.filter(shown), out);
+            Ok(None)
+        }
         Ask::Newgroups(since) => {
             reply::line(231, "New newsgroups follow", out);
             let filter = Filter { wildmat: None, since: Some(since), view: view.clone() };
-            Ok(Some(Stream::List {
-                groups: store.groups(),
-                at: 0,
-                kind: crate::session::ask::ListKind::Active,
-                filter,
-            }))
+            Ok(Some(Stream::List { groups: store.groups(), at: 0, kind: ListKind::Active, filter }))
         }
         Ask::Newnews(wildmat, since) => {
             reply::line(230, "New articles follow", out);
@@ -257,6 +276,7 @@ fn hdr(
     field: &str,
     rows: &Rows,
     old: bool,
+    pattern: Option<TextPattern>,
     out: &mut Vec<u8>,
 ) -> Result<Option<Stream>, ReadError> {
     let code = if old { 221 } else { 225 };
@@ -265,9 +285,18 @@ fn hdr(
         return Ok(None);
     };
     let Rows::Id(id) = rows else {
-        return begin(store, session, rows, out, code, "Headers follow", |numbers| {
-            Stream::Hdr(numbers, item)
-        });
+        let patterned = pattern.is_some();
+        let start = out.len();
+        let stream = begin(store, session, rows, out, code, "Headers follow", |numbers| {
+            Stream::Hdr(numbers, item, pattern)
+        })?;
+        if stream.is_none() && patterned {
+            // RFC 2980 s.2.9: an empty list is no error.
+            out.truncate(start);
+            reply::line(code, "Headers follow", out);
+            out.extend_from_slice(b".\r\n");
+        }
+        return Ok(stream);
     };
     let mut value = Vec::new();
     let found = match &item {
@@ -291,10 +320,8 @@ fn hdr(
         return Ok(None);
     }
     reply::line(code, "Headers follow", out);
-    decimal::push(0, out);
-    out.push(b' ');
-    out.extend_from_slice(&value);
-    out.extend_from_slice(b"\r\n.\r\n");
+    Item::line(0, &value, pattern.as_ref(), out);
+    out.extend_from_slice(b".\r\n");
     Ok(None)
 }
 

@@ -8,8 +8,8 @@ use crate::clock::Timestamp;
 use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
-use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
-use crate::wildmat::Wildmat;
+use crate::store::{Group, Location, ReadError, Seq, Store, Wait};
+use crate::wildmat::{TextPattern, Wildmat};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use std::sync::Arc;
 const NEWNEWS_ENTRIES: usize = 1024;
 /// Articles opened for one piece of an HDR answer.
 const HDR_ARTICLES: usize = 64;
+/// Octets of fields that XPAT matches for one piece of its answer.
+const MATCHED_OCTETS: usize = 16 * 1024;
 
 /// The rest of an answer.
 pub(super) enum Stream {
@@ -26,8 +28,8 @@ pub(super) enum Stream {
     Over(Numbers),
     /// LISTGROUP: the numbers alone.
     Listgroup(Numbers),
-    /// HDR and XHDR over a number range.
-    Hdr(Numbers, Item),
+    /// HDR, XHDR and XPAT over a number range.
+    Hdr(Numbers, Item, Option<TextPattern>),
     /// LIST and NEWGROUPS: lines made from newsgroups.
     List { groups: Arc<Vec<Arc<Group>>>, at: usize, kind: ListKind, filter: Filter },
     /// NEWNEWS: Message-IDs from the log.
@@ -77,6 +79,17 @@ impl Item {
         Some(column.map_or_else(|| Self::Field(name.to_owned()), |&(_, at)| Self::Column(at)))
     }
 
+    /// Appends the line `number value`, unless there is a pattern and the value does not match.
+    pub(super) fn line(number: u64, value: &[u8], pattern: Option<&TextPattern>, out: &mut Vec<u8>) {
+        if pattern.is_some_and(|pattern| !pattern.matches(&String::from_utf8_lossy(value))) {
+            return;
+        }
+        decimal::push(number, out);
+        out.push(b' ');
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Appends the item's value from an overview row.
     pub(super) fn from_row(column: usize, row: &[u8], out: &mut Vec<u8>) {
         let value = row.split(|&b| b == b'\t').nth(column).unwrap_or_default();
@@ -95,21 +108,26 @@ impl Stream {
                 out.push(b'\t');
                 out.extend_from_slice(row);
                 out.extend_from_slice(b"\r\n");
+                0
             }),
             Self::Listgroup(numbers) => numbers.rows(store, out, |number, _, _, out| {
                 decimal::push(number, out);
                 out.extend_from_slice(b"\r\n");
+                0
             }),
-            Self::Hdr(numbers, Item::Column(column)) => {
+            Self::Hdr(numbers, Item::Column(column), pattern) => {
                 let column = *column;
+                let mut value = Vec::new();
                 numbers.rows(store, out, |number, _, row, out| {
-                    decimal::push(number, out);
-                    out.push(b' ');
-                    Item::from_row(column, row, out);
-                    out.extend_from_slice(b"\r\n");
+                    value.clear();
+                    Item::from_row(column, row, &mut value);
+                    Item::line(number, &value, pattern.as_ref(), out);
+                    if pattern.is_some() { value.len() } else { 0 }
                 })
             }
-            Self::Hdr(numbers, Item::Field(field)) => numbers.fields(store, field, out),
+            Self::Hdr(numbers, Item::Field(field), pattern) => {
+                numbers.fields(store, field, pattern.as_ref(), out)
+            }
             Self::List { groups, at, kind, filter } => {
                 while let Some(group) = groups.get(*at) {
                     if out.len() >= OUTPUT_BYTES_MAX {
@@ -160,21 +178,23 @@ impl Filter {
 }
 
 impl Numbers {
-    /// Appends a line for each article until `out` is full or the range ends; true at the end.
+    /// Appends a line for each article until `out` is full, enough was matched or the range ends; true
+    /// at the end. `line` tells how many octets it matched.
     fn rows(
         &mut self,
         store: &Store,
         out: &mut Vec<u8>,
-        mut line: impl FnMut(u64, Location, &[u8], &mut Vec<u8>),
+        mut line: impl FnMut(u64, Location, &[u8], &mut Vec<u8>) -> usize,
     ) -> Result<bool, ReadError> {
         let Self { group, next, high } = self;
+        let mut matched = 0;
         let mut piece = |wait: Wait| {
             let low = *next;
             let reached = store.over(group, low, *high, wait, &mut |number, location, row| {
-                line(number, location, row, out);
+                matched += line(number, location, row, out);
                 // Rows that were given before a read had to wait are not given again.
                 *next = number.saturating_add(1);
-                out.len() < OUTPUT_BYTES_MAX
+                out.len() < OUTPUT_BYTES_MAX && matched < MATCHED_OCTETS
             })?;
             if let Some(reached) = reached {
                 *next = reached;
@@ -192,7 +212,13 @@ impl Numbers {
     }
 
     /// Appends `number value` of a field that is not in the overview, for the next few articles.
-    fn fields(&mut self, store: &Store, field: &str, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+    fn fields(
+        &mut self,
+        store: &Store,
+        field: &str,
+        pattern: Option<&TextPattern>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, ReadError> {
         blocking(|| {
             let mut articles = Vec::with_capacity(HDR_ARTICLES);
             let reached =
@@ -200,20 +226,22 @@ impl Numbers {
                     articles.push((number, location));
                     articles.len() < HDR_ARTICLES
                 })?;
+            let mut value = Vec::new();
+            let mut matched = 0;
             for (number, location) in articles {
-                if out.len() >= OUTPUT_BYTES_MAX {
+                if out.len() >= OUTPUT_BYTES_MAX || matched >= MATCHED_OCTETS {
                     self.next = number;
                     return Ok(false);
                 }
-                decimal::push(number, out);
-                out.push(b' ');
+                value.clear();
                 match reading::head(store, location, None, Wait::Disk) {
-                    Ok(head) => field_value(&head, field, out),
+                    Ok(head) => field_value(&head, field, &mut value),
                     // It went between the row and now: RFC 3977 s.8.5.2 lets its line be empty.
                     Err(ReadError::Gone) => {}
                     Err(error) => return Err(error),
                 }
-                out.extend_from_slice(b"\r\n");
+                Item::line(number, &value, pattern, out);
+                matched += if pattern.is_some() { value.len() } else { 0 };
             }
             match reached {
                 Some(reached) => self.next = reached,
@@ -234,11 +262,6 @@ pub(super) fn field_value(head: &[u8], field: &str, out: &mut Vec<u8>) {
 fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
     out.extend_from_slice(group.name().as_bytes());
     let marks = group.marks();
-    let status = match group.status() {
-        GroupStatus::Posting => b'y',
-        GroupStatus::NoPosting => b'n',
-        GroupStatus::Moderated => b'm',
-    };
     let numbers: &[u64] = match kind {
         // RFC 3977 s.7.6.3: high before low.
         ListKind::Active => &[marks.high, marks.low],
@@ -251,7 +274,10 @@ fn list_line(kind: ListKind, group: &Group, out: &mut Vec<u8>) {
         decimal::push(number, out);
     }
     match kind {
-        ListKind::Active | ListKind::Counts => out.extend_from_slice(&[b' ', status]),
+        ListKind::Active | ListKind::Counts => {
+            out.push(b' ');
+            out.extend_from_slice(group.status().to_string().as_bytes());
+        }
         ListKind::ActiveTimes => {
             let (created, creator) = group.created();
             out.push(b' ');

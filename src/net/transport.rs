@@ -127,7 +127,7 @@ impl Transport {
             if count > 0 {
                 return Ok(count);
             }
-            if layers.tls.as_ref().is_some_and(|tls| tls.ended()) {
+            if layers.ended() {
                 return Ok(0);
             }
             let to = if layers.tls.is_some() { &mut layers.wire } else { &mut layers.packed };
@@ -255,6 +255,11 @@ impl Layers {
             }
             (None, None) => Ok(0),
         }
+    }
+
+    /// Has the client said that nothing more will come, in one of the layers' own ways?
+    fn ended(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.ended()) || self.deflate.as_ref().is_some_and(Deflate::ended)
     }
 
     /// TLS alone, while the handshake goes on; the client's first command may come with its end.

@@ -3,8 +3,8 @@
 use super::login::Credentials;
 use crate::article::MessageId;
 use crate::clock::Timestamp;
-use crate::wildmat::Wildmat;
-use crate::wire::{Part, Range};
+use crate::wildmat::{TextPattern, Wildmat};
+use crate::wire::{ListFile, Part, Range};
 use bytes::Bytes;
 
 /// What this connection may do, from who it is.
@@ -85,17 +85,24 @@ pub enum Ask {
     },
     /// OVER by Message-ID or number range of the selected newsgroup.
     Over(Rows),
-    /// HDR and XHDR.
+    /// HDR, XHDR and XPAT.
     Hdr {
         /// The field or metadata item.
         field: String,
         /// Of which articles.
         rows: Rows,
-        /// XHDR is answered 221, HDR 225.
+        /// XHDR and XPAT are answered 221, HDR 225.
         old: bool,
+        /// XPAT: only those whose value matches; an empty answer is no error then.
+        pattern: Option<TextPattern>,
     },
     /// LIST of newsgroups.
     List(ListKind, Option<Wildmat>),
+    /// XGTITLE: LIST NEWSGROUPS answered 282; of the selected newsgroup when there is no wildmat.
+    Xgtitle(Option<Wildmat>),
+    /// LIST of the operator's: [`super::reply::list_file`]. Only of those that
+    /// [`Server::set_lists`](super::Server::set_lists) named.
+    ListFile(ListFile, Option<Wildmat>),
     /// NEWGROUPS.
     Newgroups(Timestamp),
     /// NEWNEWS.

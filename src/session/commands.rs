@@ -2,9 +2,9 @@
 
 use super::ask::{Ask, ListKind, Locator, Rows, Step, Transfer, Via};
 use super::reply;
-use super::server::{Server, State};
+use super::server::{Server, State, Unread};
 use crate::article::MessageId;
-use crate::wildmat::Wildmat;
+use crate::wildmat::{TextPattern, Wildmat};
 use crate::wire::command::RangeSpec;
 use crate::wire::{ArticleSpec, Command, ListCommand, Range};
 
@@ -15,19 +15,13 @@ impl<G> Server<G> {
                 Ok(id) => Step::Ask(Ask::Check(id)),
                 Err(step) => step,
             },
-            Command::TakeThis(id) => {
-                if !self.rights.offer {
-                    // The article follows all the same; reading it as commands would be worse.
-                    return self.refuse_offers_and_close(out);
+            Command::TakeThis(id) => match MessageId::try_from(id) {
+                Ok(id) if self.rights.offer => {
+                    self.receive(Transfer { via: Via::TakeThis, id: Some(id) });
+                    Step::Read
                 }
-                match MessageId::try_from(id) {
-                    Ok(id) => {
-                        self.receive(Transfer { via: Via::TakeThis, id: Some(id) });
-                        Step::Read
-                    }
-                    Err(_) => self.drain(Transfer { via: Via::TakeThis, id: None }, true),
-                }
-            }
+                _ => self.drain(Unread::BadMessageId),
+            },
             Command::Ihave(id) => match self.offered(id, out) {
                 Ok(id) => Step::Ask(Ask::Ihave(id)),
                 Err(step) => step,
@@ -45,7 +39,7 @@ impl<G> Server<G> {
                 Step::Close
             }
             Command::Capabilities => {
-                reply::capabilities(self.rights, &self.channel, out);
+                reply::capabilities(self.rights, &self.channel, self.lists, out);
                 Step::Replied
             }
             Command::Help => {
@@ -65,7 +59,12 @@ impl<G> Server<G> {
             Command::ModeReader if self.rights.read || self.channel.may_log_in() => {
                 reply::line(201, "Posting prohibited", out)
             }
-            Command::ModeReader => reply::line(502, "Reading not permitted", out),
+            Command::ModeReader => {
+                // RFC 3977 s.5.3.2: without READER 502 and close.
+                self.state = State::Closed;
+                reply::line(502, "Reading not permitted", out);
+                Step::Close
+            }
             _ if !self.rights.read => {
                 self.denied(self.channel.offers.login_reads, 502, "Reading not permitted", out)
             }
@@ -93,8 +92,21 @@ impl<G> Server<G> {
                 Ok(rows) => Step::Ask(Ask::Over(rows)),
                 Err(step) => step,
             },
-            Command::Hdr { field, spec } => self.hdr(field, spec, false, out),
-            Command::Xhdr { field, spec } => self.hdr(field, spec, true, out),
+            Command::Hdr { field, spec } => self.hdr(field, spec, false, None, out),
+            Command::Xhdr { field, spec } => self.hdr(field, spec, true, None, out),
+            Command::Xpat { field, spec, pattern } => {
+                // RFC 2980 s.2.9: several arguments are one pattern, joined by single spaces.
+                let pattern: Vec<&str> = pattern.split_ascii_whitespace().collect();
+                match TextPattern::parse(&pattern.join(" ")) {
+                    Ok(pattern) => self.hdr(field, spec, true, Some(pattern), out),
+                    Err(why) => reply::bad_wildmat(&why, out),
+                }
+            }
+            Command::Xgtitle(None) if self.group.is_none() => reply::no_group(out),
+            Command::Xgtitle(wildmat) => match wildmat.map(Wildmat::parse).transpose() {
+                Ok(wildmat) => Step::Ask(Ask::Xgtitle(wildmat)),
+                Err(why) => reply::bad_wildmat(&why, out),
+            },
             Command::List(list) => self.list(list, out),
             Command::Newgroups { since } => Step::Ask(Ask::Newgroups(since)),
             Command::Newnews { wildmat, since } => match Wildmat::parse(wildmat) {
@@ -120,6 +132,16 @@ impl<G> Server<G> {
                 reply::headers(out);
                 return Step::Replied;
             }
+            // RFC 3977 s.7.6.1: 503 for what is not maintained here.
+            ListCommand::File(list, _) if !self.lists.has(list) => {
+                return reply::line(503, "No such list here", out);
+            }
+            ListCommand::File(list, wildmat) => {
+                return match wildmat.map(Wildmat::parse).transpose() {
+                    Ok(wildmat) => Step::Ask(Ask::ListFile(list, wildmat)),
+                    Err(why) => reply::bad_wildmat(&why, out),
+                };
+            }
             // RFC 3977 s.7.6.1: 501 for a keyword that is not recognised.
             ListCommand::Unknown(_) => return reply::line(501, "Unknown LIST keyword", out),
         };
@@ -129,32 +151,36 @@ impl<G> Server<G> {
         }
     }
 
-    fn hdr(&mut self, field: &str, spec: RangeSpec<'_>, old: bool, out: &mut Vec<u8>) -> Step {
+    fn hdr(
+        &mut self,
+        field: &str,
+        spec: RangeSpec<'_>,
+        old: bool,
+        pattern: Option<TextPattern>,
+        out: &mut Vec<u8>,
+    ) -> Step {
         match self.rows(spec, out) {
-            Ok(rows) => Step::Ask(Ask::Hdr { field: field.to_owned(), rows, old }),
+            Ok(rows) => Step::Ask(Ask::Hdr { field: field.to_owned(), rows, old, pattern }),
             Err(step) => step,
         }
     }
 
     fn offered(&mut self, id: &str, out: &mut Vec<u8>) -> Result<MessageId, Step> {
         if !self.rights.offer {
-            return Err(reply::line(502, "Offering not permitted: not a peer of this site", out));
+            return Err(reply::not_a_peer(out));
         }
         MessageId::try_from(id).map_err(|_| reply::usage("message-id", out))
-    }
-
-    pub(super) fn refuse_offers_and_close(&mut self, out: &mut Vec<u8>) -> Step {
-        self.state = State::Closed;
-        reply::line(502, "Offering not permitted: not a peer of this site", out);
-        Step::Close
     }
 
     pub(super) fn receive(&mut self, transfer: Transfer) {
         self.state = State::Article { transfer, seen: 0 };
     }
 
-    pub(super) fn drain(&mut self, transfer: Transfer, bad_id: bool) -> Step {
-        self.state = State::Drain { transfer, before: 0, bad_id };
+    /// The article of a TAKETHIS follows whatever is wrong with it (RFC 4644 s.2.5.2); it is not read as
+    /// commands, and answered when it is over: RFC 3977 s.3.2.1 has the connection go on behind 502.
+    pub(super) fn drain(&mut self, why: Unread) -> Step {
+        let why = if self.rights.offer { why } else { Unread::Refused };
+        self.state = State::Drain { transfer: Transfer { via: Via::TakeThis, id: None }, before: 0, why };
         Step::Read
     }
 

@@ -6,7 +6,7 @@ use crate::agent::{Cause, Reason};
 use crate::article::{MessageId, overview};
 use crate::decimal;
 use crate::wildmat::WildmatError;
-use crate::wire::Part;
+use crate::wire::{ListFile, ListFiles, Part};
 
 /// What the operator sees in CAPABILITIES.
 const IMPLEMENTATION: &str = concat!("feedd ", env!("CARGO_PKG_VERSION"));
@@ -26,7 +26,9 @@ const HELP: &str = "100 Help text follows\r\n\
     IHAVE message-id\r\n\
     LAST\r\n\
     LIST [ACTIVE|ACTIVE.TIMES|COUNTS|NEWSGROUPS [wildmat]]\r\n\
-    LIST [HEADERS|OVERVIEW.FMT]\r\n\
+    LIST HEADERS [MSGID|RANGE]\r\n\
+    LIST [DISTRIB.PATS|DISTRIBUTIONS|MODERATORS|MOTD|OVERVIEW.FMT]\r\n\
+    LIST SUBSCRIPTIONS [wildmat]\r\n\
     LISTGROUP [newsgroup [range]]\r\n\
     MODE READER\r\n\
     MODE STREAM\r\n\
@@ -39,8 +41,10 @@ const HELP: &str = "100 Help text follows\r\n\
     STARTTLS\r\n\
     STAT [message-id|number]\r\n\
     TAKETHIS message-id\r\n\
+    XGTITLE [wildmat]\r\n\
     XHDR field [message-id|range]\r\n\
     XOVER [range]\r\n\
+    XPAT field message-id|range pattern\r\n\
     .\r\n";
 
 /// Writes `code text` and says so.
@@ -63,9 +67,15 @@ pub(super) fn usage(usage: &str, out: &mut Vec<u8>) -> Step {
 /// 501 for a wildmat that is none; the text quotes nothing of the client's.
 pub(super) fn bad_wildmat(why: &WildmatError, out: &mut Vec<u8>) -> Step {
     out.extend_from_slice(b"501 Bad wildmat: ");
-    out.extend(why.0.bytes().map(|b| if b.is_ascii_graphic() || b == b' ' { b } else { b'?' }));
+    // RFC 3977 s.3.1: a response line has 512 octets at most.
+    out.extend(why.0.bytes().take(400).map(|b| if b.is_ascii_graphic() || b == b' ' { b } else { b'?' }));
     out.extend_from_slice(b"\r\n");
     Step::Replied
+}
+
+/// 502 for an offer of somebody who may not.
+pub(super) fn not_a_peer(out: &mut Vec<u8>) -> Step {
+    line(502, "Offering not permitted: not a peer of this site", out)
 }
 
 /// 412 (RFC 3977 s.6.2.1.1).
@@ -96,15 +106,21 @@ pub(super) fn greeting(rights: Rights, channel: &Channel, identity: &str, out: &
 }
 
 /// CAPABILITIES (RFC 3977 s.5.2; STREAMING of RFC 4644 s.2.2, STARTTLS of RFC 4642 s.2.1, AUTHINFO and
-/// SASL of RFC 4643 s.2.1, COMPRESS of RFC 8054 s.2.1): only what would not be refused.
-pub(super) fn capabilities(rights: Rights, channel: &Channel, out: &mut Vec<u8>) {
+/// SASL of RFC 4643 s.2.1, COMPRESS of RFC 8054 s.2.1): only what would not be refused. `lists` are the
+/// operator's lists that are there.
+pub(super) fn capabilities(rights: Rights, channel: &Channel, lists: ListFiles, out: &mut Vec<u8>) {
     out.extend_from_slice(b"101 Capability list:\r\nVERSION 2\r\nIMPLEMENTATION ");
     out.extend_from_slice(IMPLEMENTATION.as_bytes());
     out.extend_from_slice(b"\r\n");
     if rights.read {
         out.extend_from_slice(
-            b"READER\r\nHDR\r\nLIST ACTIVE ACTIVE.TIMES COUNTS HEADERS NEWSGROUPS OVERVIEW.FMT\r\nNEWNEWS\r\nOVER MSGID\r\n",
+            b"READER\r\nHDR\r\nLIST ACTIVE ACTIVE.TIMES COUNTS HEADERS NEWSGROUPS OVERVIEW.FMT",
         );
+        for list in ListFile::ALL.into_iter().filter(|list| lists.has(*list)) {
+            out.push(b' ');
+            out.extend_from_slice(list.keyword().as_bytes());
+        }
+        out.extend_from_slice(b"\r\nNEWNEWS\r\nOVER MSGID\r\n");
     }
     if rights.post {
         out.extend_from_slice(b"POST\r\n");
@@ -149,6 +165,26 @@ pub(super) fn overview_format(out: &mut Vec<u8>) {
 /// LIST HEADERS (RFC 3977 s.8.6): any header field, and these metadata items.
 pub(super) fn headers(out: &mut Vec<u8>) {
     out.extend_from_slice(b"215 Fields and metadata items\r\n:\r\n:bytes\r\n:lines\r\n.\r\n");
+}
+
+/// 215 for one of the operator's lists, and its lines.
+pub fn list_file<'a>(list: ListFile, lines: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+    let text = match list {
+        ListFile::DistribPats => "Distribution patterns follow",
+        ListFile::Distributions => "Distributions follow",
+        ListFile::Moderators => "Submission templates follow",
+        ListFile::Motd => "Message of the day follows",
+        ListFile::Subscriptions => "Recommended newsgroups follow",
+    };
+    line(215, text, out);
+    for line in lines {
+        if line.starts_with('.') {
+            out.push(b'.');
+        }
+        out.extend_from_slice(line.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b".\r\n");
 }
 
 /// 211 for GROUP and LISTGROUP; `marks` are low, high, count (RFC 3977 s.6.1.1).

@@ -14,7 +14,7 @@ use super::login::Channel;
 use super::reply;
 use crate::article::MessageId;
 use crate::limits::{AUTHINFO_LINE_MAX, COMMAND_LINE_MAX};
-use crate::wire::{Command, CommandError, Part, TERMINATOR, find_block_end};
+use crate::wire::{Command, CommandError, ListFiles, Part, TERMINATOR, find_block_end};
 use bytes::{Buf, BytesMut};
 
 /// Consecutive commands we do not know before the connection is closed: it speaks something else.
@@ -32,17 +32,27 @@ pub(super) enum State {
         transfer: Transfer,
         seen: usize,
     },
-    /// Dropping an article: too large, or of a TAKETHIS without Message-ID. `before` octets are gone.
+    /// Dropping an article that is not taken. `before` octets are gone.
     Drain {
         transfer: Transfer,
         before: usize,
-        bad_id: bool,
+        why: Unread,
     },
     /// The next line answers a SASL challenge.
     Sasl,
     /// 382 was said: the next octets are TLS.
     Handshake,
     Closed,
+}
+
+/// Why an article is not even looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unread {
+    TooLarge,
+    /// TAKETHIS did not name it.
+    BadMessageId,
+    /// The client may not offer.
+    Refused,
 }
 
 /// The state machine. `G` is the shell's token for a newsgroup.
@@ -53,7 +63,9 @@ pub struct Server<G> {
     article_bytes_max: usize,
     pub(super) group: Option<G>,
     pub(super) current: Option<u64>,
+    pub(super) lists: ListFiles,
     unknown: u32,
+    lines_too_long: u32,
     pub(super) channel: Channel,
 }
 
@@ -66,9 +78,16 @@ impl<G> Server<G> {
             article_bytes_max,
             group: None,
             current: None,
+            lists: ListFiles::default(),
             unknown: 0,
+            lines_too_long: 0,
             channel: Channel::default(),
         }
+    }
+
+    /// Names the operator's lists that are there to be asked for; none at first.
+    pub fn set_lists(&mut self, lists: ListFiles) {
+        self.lists = lists;
     }
 
     /// What it may do.
@@ -93,6 +112,11 @@ impl<G> Server<G> {
             State::Article { seen, .. } => Some(seen),
             _ => None,
         }
+    }
+
+    /// How many lines were longer than a command may be.
+    pub fn lines_too_long(&self) -> u32 {
+        self.lines_too_long
     }
 
     /// The greeting (RFC 3977 s.5.1).
@@ -120,10 +144,7 @@ impl<G> Server<G> {
                         if !takethis {
                             return reply::line(501, "Line too long", out);
                         }
-                        if !self.rights.offer {
-                            return self.refuse_offers_and_close(out);
-                        }
-                        self.drain(Transfer { via: Via::TakeThis, id: None }, true);
+                        self.drain(Unread::BadMessageId);
                     }
                     None => {
                         input.clear();
@@ -139,7 +160,7 @@ impl<G> Server<G> {
                         else {
                             unreachable!("matched above")
                         };
-                        self.state = State::Drain { transfer, before: 0, bad_id: false };
+                        self.state = State::Drain { transfer, before: 0, why: Unread::TooLarge };
                         continue;
                     }
                     let Some(end) = end else {
@@ -168,15 +189,15 @@ impl<G> Server<G> {
                     };
                     let octets = before.saturating_add(end);
                     input.advance(end);
-                    let State::Drain { transfer, bad_id, .. } =
+                    let State::Drain { transfer, why, .. } =
                         std::mem::replace(&mut self.state, State::Command)
                     else {
                         unreachable!("matched above")
                     };
-                    let what = if bad_id {
-                        Received::BadMessageId
-                    } else {
-                        Received::TooLarge(octets.saturating_sub(TERMINATOR.len()))
+                    let what = match why {
+                        Unread::Refused => return reply::not_a_peer(out),
+                        Unread::BadMessageId => Received::BadMessageId,
+                        Unread::TooLarge => Received::TooLarge(octets.saturating_sub(TERMINATOR.len())),
                     };
                     return Step::Received(transfer, what);
                 }
@@ -198,8 +219,9 @@ impl<G> Server<G> {
             if input.len() < line_max {
                 return Step::Read;
             }
+            self.lines_too_long = self.lines_too_long.saturating_add(1);
             let keyword = searched.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
-            self.state = State::LongLine { takethis: keyword.eq_ignore_ascii_case(b"TAKETHIS") };
+            self.state = State::LongLine { takethis: !sasl && keyword.eq_ignore_ascii_case(b"TAKETHIS") };
             return self.step(input, out);
         };
         // A bare LF ends a command too: people type at servers (robustness, not grammar).
@@ -222,10 +244,7 @@ impl<G> Server<G> {
                 }
             }
             Err(CommandError::Syntax(usage)) => reply::usage(usage, out),
-            Err(CommandError::TakeThisSyntax) if self.rights.offer => {
-                self.drain(Transfer { via: Via::TakeThis, id: None }, true)
-            }
-            Err(CommandError::TakeThisSyntax) => self.refuse_offers_and_close(out),
+            Err(CommandError::TakeThisSyntax) => self.drain(Unread::BadMessageId),
         };
         input.advance(end + 1);
         if matches!(self.state, State::Handshake) {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::random::xorshift;
 use crate::session::{Ask, Login, Offers};
+use crate::wire::ListFile;
 
 const ALL: Rights = Rights { read: true, post: true, offer: true };
 
@@ -114,6 +116,8 @@ fn the_state_of_a_session_follows_the_commands() {
         ("MODE READER\r\nMODE STREAM\r\nMODE X\r\n", "200 203 501"),
         ("NOSUCH\r\n\r\nDATE now\r\n", "500 500 501"),
         ("LIST NOSUCH\r\nLIST ACTIVE [x\r\n", "501 501"),
+        ("LIST MOTD\r\nLIST MOTD x\r\nLIST SUBSCRIPTIONS [x\r\n", "503 501 503"),
+        ("XGTITLE\r\nXPAT Subject 1- *\r\nXPAT Subject 1 [\r\nXGTITLE [\r\n", "412 412 501 501"),
     ] {
         assert_eq!(codes(ALL, commands).join(" "), expected, "{commands:?}");
     }
@@ -125,8 +129,11 @@ fn rights_decide_and_capabilities_tell_the_truth() {
     assert_eq!(codes(reader, "POST\r\nIHAVE <a@b>\r\nCHECK <a@b>\r\n"), ["440", "502", "502"]);
     assert_eq!(codes(reader, "MODE READER\r\n"), ["201"]);
     // What follows a TAKETHIS is an article, never commands.
-    assert_eq!(codes(reader, "TAKETHIS <a@b>\r\nQUIT\r\n.\r\n"), ["502"]);
+    let refused = "TAKETHIS <a@b>\r\nQUIT\r\n.\r\nTAKETHIS bad\r\n.\r\nMODE READER\r\n";
+    assert_eq!(codes(reader, refused), ["502", "502", "201"]);
     let peer = Rights { offer: true, ..Rights::default() };
+    // RFC 3977 s.5.3.2: the server closes.
+    assert_eq!(codes(peer, "MODE READER\r\nDATE\r\n"), ["502"]);
     assert_eq!(codes(peer, "GROUP a.b\r\nPOST\r\nDATE\r\nMODE READER\r\n"), ["502", "440", "502"]);
     for (rights, has, lacks) in [
         (reader, "READER", "STREAMING"),
@@ -139,6 +146,20 @@ fn rights_decide_and_capabilities_tell_the_truth() {
             std::str::from_utf8(&shell.out).unwrap().lines().filter_map(|l| l.split(' ').next()).collect();
         assert!(labels.contains(&has) && !labels.contains(&lacks), "{labels:?}");
     }
+}
+
+/// RFC 3977 s.3.1.
+#[test]
+fn no_response_line_is_longer_than_512_octets() {
+    let name = "x".repeat(crate::limits::NEWSGROUP_NAME_MAX);
+    let mut shell = Shell::new(ALL, 1000);
+    for command in ["LIST ACTIVE [", "XPAT Subject <a@b> [", "LIST NEWSGROUPS !!", "GROUP ", "NOSUCH "] {
+        shell.feed(format!("{command}{}\r\n", "\"".repeat(500 - command.len())).as_bytes(), usize::MAX);
+    }
+    shell.session.answer_group("x", &name, (2_147_483_647, 2_147_483_646, 0), true, &mut shell.out);
+    let lines: Vec<&[u8]> = shell.out.split_inclusive(|octet| *octet == b'\n').collect();
+    assert_eq!(lines.len(), 6);
+    assert!(lines.iter().all(|line| line.len() <= 512), "{}", shell.out.escape_ascii());
 }
 
 #[test]
@@ -349,4 +370,80 @@ fn no_password_is_shown() {
     shell.feed(b"AUTHINFO USER fred\r\nAUTHINFO PASS flint stone\r\n", 5);
     assert!(shell.log.iter().any(|line| line.contains("fred")), "{:?}", shell.log);
     assert!(!format!("{:?} {:?}", shell.log, shell.session).contains("flint"));
+}
+
+/// A stream of what clients send, good and bad, from pieces of the grammar.
+fn stream(random: &mut impl FnMut(u64) -> u64) -> Vec<u8> {
+    const COMMANDS: &str = "ARTICLE|ARTICLE <a@b>|BODY 3|CAPABILITIES|CHECK <a@b>|DATE|GROUP a.b|GROUP x\
+        |HDR Subject 1-|HDR :lines <a@b>|HEAD 5|HELP|IHAVE <e@f>|LAST|LIST|LIST ACTIVE a*|LIST MOTD\
+        |LIST MODERATORS|LIST SUBSCRIPTIONS a*|LIST NOSUCH|LISTGROUP a.b 3-|MODE READER|MODE STREAM|MODE X\
+        |NEWGROUPS 200101 000000|NEWNEWS a.* 20200101 000000 GMT|NEXT|OVER 3-5|OVER|POST|STAT|XGTITLE\
+        |XGTITLE a*|XHDR Subject|XOVER 1-|XPAT Subject 1- *x y*|XPAT Subject <a@b> [|TAKETHIS bad|NOSUCH\
+        |QUIT now|STARTTLS|AUTHINFO USER fred|AUTHINFO PASS flint stone|AUTHINFO SASL PLAIN\
+        |AUTHINFO SASL PLAIN AGZyZWQAZmxpbnQgc3RvbmU=|AGZyZWQAZmxpbnQgc3RvbmU=|*|COMPRESS DEFLATE|COMPRESS X";
+    let commands: Vec<&str> = COMMANDS.split('|').collect();
+    let mut bytes = Vec::new();
+    for _ in 0..random(20) {
+        match random(16) {
+            0 => bytes.extend_from_slice(b"TAKETHIS <c@d>\r\nPath: x\r\n\r\n..dot\r\n.\n.\r\n"),
+            1 => bytes.extend_from_slice(b"Subject: x\r\n\r\nbody\r\n.\r\n"),
+            2 => bytes.extend_from_slice(b".\r\n"),
+            3 => bytes.extend((0..random(1200)).map(|at| b"x \r."[(at % 97 / 32) as usize])),
+            4 => bytes.extend((0..random(20)).map(|at| (at * 37) as u8)),
+            5 if random(8) == 0 => bytes.extend_from_slice(b"quit"),
+            _ => {
+                let command = commands[random(commands.len() as u64) as usize].as_bytes();
+                // Sometimes something is wrong with it.
+                let len = if random(9) == 0 { random(command.len() as u64) as usize } else { command.len() };
+                bytes.extend_from_slice(&command[..len]);
+            }
+        }
+        bytes.extend_from_slice([&b"\r\n"[..], b"\r\n", b"\r\n", b"\n"][random(4) as usize]);
+    }
+    bytes
+}
+
+#[test]
+fn any_splitting_of_any_stream_gives_the_same_steps_and_replies() {
+    let mut random = xorshift(3977);
+    let mut asked = 0;
+    let mut handshakes = 0;
+    let run = |bytes: &[u8], round: u64, cuts: &mut dyn FnMut() -> usize| {
+        let rights = Rights {
+            read: !round.is_multiple_of(7),
+            post: !round.is_multiple_of(5),
+            offer: !round.is_multiple_of(3),
+        };
+        let offers = Offers { clear_login: round.is_multiple_of(2), ..OFFERS };
+        let mut shell = Shell::new(rights, 300);
+        shell.session = Server::new(rights, 300).on_channel(offers, round.is_multiple_of(11));
+        shell.session.set_lists(ListFiles::default().with(ListFile::Motd));
+        // A client says nothing between STARTTLS and the handshake; what somebody else puts there is
+        // another test's.
+        let mut quiet: Vec<usize> = memchr::memmem::find_iter(bytes, b"STARTTLS")
+            .filter_map(|at| Some(at + memchr::memchr(b'\n', &bytes[at..])? + 1))
+            .collect();
+        quiet.push(bytes.len());
+        let mut at = 0;
+        for end in quiet {
+            while at < end {
+                let piece = &bytes[at..at + cuts().clamp(1, end - at)];
+                shell.feed(piece, piece.len());
+                at += piece.len();
+            }
+        }
+        shell.log.retain(|line| line != "close");
+        (shell.out, shell.log)
+    };
+    for round in 0..2000 {
+        let bytes = stream(&mut random);
+        let whole = run(&bytes, round, &mut || usize::MAX);
+        asked += whole.1.len();
+        handshakes += whole.1.iter().filter(|line| *line == "handshake").count();
+        for pieces in [1, 7, 600] {
+            let cut = run(&bytes, round, &mut || 1 + random(pieces) as usize);
+            assert!(whole == cut, "round {round}, pieces up to {pieces}: {}", bytes.escape_ascii());
+        }
+    }
+    assert!(asked > 2_000 && handshakes > 50, "the streams say something: {asked}, {handshakes}");
 }

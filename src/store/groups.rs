@@ -35,16 +35,17 @@ pub(super) struct State {
 pub(super) struct Facts {
     pub id: u32,
     pub name: String,
-    pub status: char,
+    /// As in LIST ACTIVE.
+    pub status: String,
     pub description: String,
     pub created_ms: i64,
     pub creator: String,
     #[serde(default)]
     pub removed: bool,
-    /// Numbers below are gone.
+    /// Numbers below are gone. In a record it means nothing.
     #[serde(default)]
     pub low: u64,
-    /// The highest number given.
+    /// The highest number given; in a record the highest that is not given any more.
     #[serde(default)]
     pub high: u64,
     #[serde(default)]
@@ -143,7 +144,7 @@ impl Facts {
         Self {
             id,
             name,
-            status: GroupStatus::Posting.letter(),
+            status: GroupStatus::Posting.to_string(),
             description: String::new(),
             created_ms: created.unix_ms(),
             creator: String::new(),
@@ -159,25 +160,6 @@ impl Facts {
     fn marks(&self) -> Marks {
         let low = if self.count == 0 { self.high + 1 } else { self.low.max(1) };
         Marks { low, high: self.high, count: self.count }
-    }
-}
-
-impl GroupStatus {
-    /// The letter of LIST ACTIVE (RFC 3977 s.7.6.3).
-    pub(super) fn letter(self) -> char {
-        match self {
-            Self::Posting => 'y',
-            Self::NoPosting => 'n',
-            Self::Moderated => 'm',
-        }
-    }
-
-    fn from_letter(letter: char) -> Self {
-        match letter {
-            'm' => Self::Moderated,
-            'y' => Self::Posting,
-            _ => Self::NoPosting,
-        }
     }
 }
 
@@ -203,7 +185,8 @@ impl Group {
 
     /// Its status now.
     pub fn status(&self) -> GroupStatus {
-        GroupStatus::from_letter(self.state().facts.status)
+        // What no version of ours wrote is safest without posting.
+        GroupStatus::parse(&self.state().facts.status).unwrap_or(GroupStatus::NoPosting)
     }
 
     /// Its description (LIST NEWSGROUPS); may be empty.
@@ -293,12 +276,16 @@ impl Groups {
     /// removal it begins empty behind them.
     pub fn set(&self, facts: Facts, seq: Seq) -> Arc<Group> {
         let Some(group) = self.by_id(facts.id) else {
-            return self.load(Facts { acted: seq.0, low: 1, high: 0, count: 0, ..facts });
+            return self.load(Facts { acted: seq.0, low: facts.high + 1, count: 0, ..facts });
         };
         self.act(&group, seq, |old| {
-            let (low, count) = if old.removed { (old.high + 1, 0) } else { (old.low, old.count) };
-            *old = Facts { low, count, high: old.high, ..facts };
+            // What the record says of numbers is how high they begin at least.
+            let high = old.high.max(facts.high);
+            let empty = old.removed || old.count == 0;
+            let (low, count) = if empty { (high + 1, 0) } else { (old.low, old.count) };
+            *old = Facts { low, count, high, ..facts };
         });
+        group.next.fetch_max(group.state().facts.high + 1, Ordering::Relaxed);
         group
     }
 
@@ -318,5 +305,31 @@ impl Groups {
             drop(state);
             *held(self.list.lock()) = None;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_read_as_they_were_written() {
+        for text in ["y", "n", "m", "x", "j", "=other.group"] {
+            assert_eq!(GroupStatus::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "Y", "yy", "=", "=a..b"] {
+            assert_eq!(GroupStatus::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn records_of_the_first_version_are_read() {
+        let text = r#"{"id":7,"name":"a.b","status":"m","description":"","created_ms":1,"creator":"x"}"#;
+        let group = Group::new(serde_json::from_str(text).unwrap());
+        assert_eq!((group.id, group.name(), group.status()), (7, "a.b", GroupStatus::Moderated));
+        // What a later version may write.
+        let later = serde_json::from_str(&text.replace("\"m\"", "\"?\"")).unwrap();
+        assert_eq!(Group::new(later).status(), GroupStatus::NoPosting);
     }
 }

@@ -231,6 +231,15 @@ impl Store {
         })
     }
 
+    /// Gives the next article of a newsgroup at least the number `next`, durably: newsreaders that know
+    /// a newsgroup from another server go on where they were. Waits for the disk.
+    ///
+    /// # Errors
+    /// There is no such newsgroup, or the number has been given: a number is never used twice.
+    pub fn number_from(&self, name: &NewsgroupName, next: u64) -> Result<(), StoreError> {
+        self.act(Act::Number { name: name.as_str().to_owned(), next })
+    }
+
     /// Removes a newsgroup, durably: it is not listed or filed into any more. Waits for the disk.
     pub fn remove_group(&self, name: &NewsgroupName) -> Result<(), StoreError> {
         self.act(Act::Remove { name: name.as_str().to_owned() })

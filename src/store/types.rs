@@ -2,9 +2,10 @@
 
 use super::disk::{Disk, RealDisk};
 use super::groups::Group;
-use crate::article::MessageId;
+use crate::article::{MessageId, NewsgroupName};
 use crate::clock::Timestamp;
 use bytes::Bytes;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,7 +101,7 @@ pub enum Known {
 }
 
 /// A newsgroup's status (RFC 3977 s.7.6.3; RFC 6048 s.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupStatus {
     /// `y`: posting is allowed.
     Posting,
@@ -108,6 +109,39 @@ pub enum GroupStatus {
     NoPosting,
     /// `m`: moderated.
     Moderated,
+    /// `x`: closed, to peers as well.
+    Closed,
+    /// `j`: from peers only, and filed in `junk` when nowhere else.
+    Junk,
+    /// `=other`: from peers only, and filed in that newsgroup.
+    Alias(NewsgroupName),
+}
+
+impl fmt::Display for GroupStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Posting => "y",
+            Self::NoPosting => "n",
+            Self::Moderated => "m",
+            Self::Closed => "x",
+            Self::Junk => "j",
+            Self::Alias(other) => return write!(f, "={other}"),
+        })
+    }
+}
+
+impl GroupStatus {
+    /// The status that LIST ACTIVE shows as `text`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "y" => Self::Posting,
+            "n" => Self::NoPosting,
+            "m" => Self::Moderated,
+            "x" => Self::Closed,
+            "j" => Self::Junk,
+            _ => Self::Alias(NewsgroupName::try_from(text.strip_prefix('=')?).ok()?),
+        })
+    }
 }
 
 /// A newsgroup's water marks and count, taken in one moment.

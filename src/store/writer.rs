@@ -41,6 +41,8 @@ pub(super) struct Submitted {
 pub(super) enum Act {
     /// Create or change a newsgroup.
     Set { name: String, status: GroupStatus, description: String, creator: String },
+    /// Number the articles of a newsgroup from here on.
+    Number { name: String, next: u64 },
     /// Remove a newsgroup.
     Remove { name: String },
 }
@@ -140,6 +142,10 @@ impl Drop for Writer {
     }
 }
 
+fn no_group(name: &str) -> StoreError {
+    StoreError::Refused(format!("there is no newsgroup {name}"))
+}
+
 impl Writer {
     /// Runs until the queue is closed and empty.
     pub fn run(mut self) {
@@ -199,10 +205,16 @@ impl Writer {
     fn record_of(&self, act: Act) -> Result<(Kind, Facts), StoreError> {
         let groups = &self.shared.groups;
         match act {
+            Act::Number { name, next } => {
+                let facts = groups.named(&name).ok_or_else(|| no_group(&name))?.state().facts.clone();
+                if next <= facts.high {
+                    let taken = format!("{name} has given numbers up to {}; they only go up", facts.high);
+                    return Err(StoreError::Refused(taken));
+                }
+                Ok((Kind::Newsgroup, Facts { high: next - 1, ..facts }))
+            }
             Act::Remove { name } => {
-                let group = groups
-                    .named(&name)
-                    .ok_or_else(|| StoreError::Refused(format!("there is no newsgroup {name}")))?;
+                let group = groups.named(&name).ok_or_else(|| no_group(&name))?;
                 let facts = Facts { removed: true, ..group.state().facts.clone() };
                 Ok((Kind::Removed, facts))
             }
@@ -213,7 +225,7 @@ impl Writer {
                     Kind::Newsgroup,
                     Facts {
                         id: old.as_ref().map_or_else(|| groups.free_id(), |old| old.id),
-                        status: status.letter(),
+                        status: status.to_string(),
                         description,
                         created_ms: alive.map_or_else(|| clock::now().unix_ms(), |old| old.created_ms),
                         creator: alive.map_or(creator, |old| old.creator.clone()),

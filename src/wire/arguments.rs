@@ -1,9 +1,9 @@
 //! The arguments of commands (RFC 3977 s.9.2, s.9.8): the words behind the keyword, as the grammar
 //! of each command wants them. Borrows the line and allocates nothing.
 
-use super::Range;
 use super::command::{ArticleSpec, Authinfo, Command, ListCommand, Part, RangeSpec, Secret};
 use super::range::article_number;
+use super::{ListFile, Range};
 use crate::clock::{self, Timestamp};
 use crate::limits::MESSAGE_ID_MAX;
 use chrono::Datelike;
@@ -64,7 +64,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// `[token]`: none only when it is there and not a token, or when more follows.
-    fn optional_text(self) -> Option<Option<&'a str>> {
+    pub(super) fn optional_text(self) -> Option<Option<&'a str>> {
         if trim_blanks(self.0).is_empty() {
             return Some(None);
         }
@@ -124,6 +124,22 @@ impl<'a> Arguments<'a> {
         Some((field, self.range_spec()?))
     }
 
+    /// `header range|message-id pat *(WS pat)` (RFC 2980 s.2.9)
+    pub(super) fn xpat(mut self) -> Option<Command<'a>> {
+        let field = self.text()?;
+        let (_, RangeSpec::Current) = Self(field.as_bytes()).hdr()? else { return None };
+        let spec = match Self(self.next()?).range_spec()? {
+            RangeSpec::Current => return None,
+            spec => spec,
+        };
+        let pattern = std::str::from_utf8(trim_blanks(self.0)).ok()?;
+        let legal = |octet: u8| octet == b'\t' || !octet.is_ascii_control();
+        if pattern.is_empty() || !pattern.bytes().all(legal) {
+            return None;
+        }
+        Some(Command::Xpat { field, spec, pattern })
+    }
+
     /// `[newsgroup-name [range]]`
     pub(super) fn listgroup(mut self) -> Option<Command<'a>> {
         let Some(word) = self.next() else {
@@ -157,6 +173,12 @@ impl<'a> Arguments<'a> {
             match self.optional_text()? {
                 Some(form) if !["MSGID", "RANGE"].iter().any(|f| form.eq_ignore_ascii_case(f)) => None,
                 _ => Some(ListCommand::Headers),
+            }
+        } else if let Some(list) = ListFile::of_keyword(keyword) {
+            // RFC 6048: an argument where none is expected is 501.
+            match list {
+                ListFile::Subscriptions => self.optional_text().map(|w| ListCommand::File(list, w)),
+                _ => self.end(ListCommand::File(list, None)),
             }
         } else {
             Some(ListCommand::Unknown(keyword))

@@ -19,6 +19,14 @@ pub struct Capabilities {
     pub hdr: bool,
     /// `NEWNEWS`.
     pub newnews: bool,
+    /// `STARTTLS` (RFC 4642).
+    pub starttls: bool,
+    /// `AUTHINFO`'s argument `USER` (RFC 4643 s.2.1).
+    pub authinfo_user: bool,
+    /// `AUTHINFO`'s argument `SASL`, with `PLAIN` among the arguments of `SASL`.
+    pub sasl_plain: bool,
+    /// `COMPRESS`'s argument `DEFLATE` (RFC 8054).
+    pub compress_deflate: bool,
     /// `IMPLEMENTATION`'s argument.
     pub implementation: Option<String>,
 }
@@ -27,9 +35,13 @@ impl Capabilities {
     /// Parses the lines of the block, without terminator. Labels are case-insensitive.
     pub fn parse(block: &str) -> Self {
         let mut known = Self::default();
+        let (mut authinfo_sasl, mut plain) = (false, false);
         for line in block.lines() {
             let line = line.trim();
             let (label, arguments) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            let has = |wanted: &str| {
+                arguments.split_ascii_whitespace().any(|argument| argument.eq_ignore_ascii_case(wanted))
+            };
             match label.to_ascii_uppercase().as_str() {
                 "READER" => known.reader = true,
                 "MODE-READER" => known.mode_reader = true,
@@ -39,10 +51,15 @@ impl Capabilities {
                 "OVER" => known.over = true,
                 "HDR" => known.hdr = true,
                 "NEWNEWS" => known.newnews = true,
+                "STARTTLS" => known.starttls = true,
+                "AUTHINFO" => (known.authinfo_user, authinfo_sasl) = (has("USER"), has("SASL")),
+                "SASL" => plain = has("PLAIN"),
+                "COMPRESS" => known.compress_deflate = has("DEFLATE"),
                 "IMPLEMENTATION" => known.implementation = Some(arguments.trim_start().to_owned()),
                 _ => {}
             }
         }
+        known.sasl_plain = authinfo_sasl && plain;
         known
     }
 }
@@ -65,8 +82,18 @@ mod tests {
             hdr: true,
             newnews: true,
             implementation: Some("feedd 0.1 (x)".into()),
+            ..Capabilities::default()
         };
         assert_eq!(Capabilities::parse(block), expected);
+    }
+
+    #[test]
+    fn what_protects_and_compresses() {
+        let known =
+            Capabilities::parse("STARTTLS\nAUTHINFO user SASL\nSASL CRAM-MD5 PLAIN\nCOMPRESS DEFLATE");
+        assert!(known.starttls && known.authinfo_user && known.sasl_plain && known.compress_deflate);
+        let not_now = Capabilities::parse("AUTHINFO\nSASL PLAIN\nCOMPRESS X-OTHER");
+        assert_eq!(not_now, Capabilities::default());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Commands as a server reads them (RFC 3977 s.3.1, s.9.2; RFC 4642 s.3; RFC 4643 s.3; RFC 4644 s.3.1;
-//! RFC 8054 s.4; XOVER and XHDR of RFC 2980).
+//! RFC 8054 s.4; XOVER, XHDR, XPAT and XGTITLE of RFC 2980).
 
-use super::Range;
 use super::arguments::Arguments;
+use super::{ListFile, Range};
 use crate::clock::Timestamp;
 
 /// Which part of an article a command asks for.
@@ -55,7 +55,9 @@ pub enum ListCommand<'a> {
     Headers,
     /// LIST COUNTS \[wildmat\] (RFC 6048).
     Counts(Option<&'a str>),
-    /// A keyword we do not know: 501 or 503 (RFC 3977 s.7.6.1).
+    /// A list of the operator's; only SUBSCRIPTIONS takes a \[wildmat\] (RFC 6048 s.2.6).
+    File(ListFile, Option<&'a str>),
+    /// A keyword we do not know: 501 (RFC 3977 s.7.6.1).
     Unknown(&'a str),
 }
 
@@ -127,10 +129,19 @@ pub enum Command<'a> {
     Quit,
     StartTls,
     TakeThis(&'a str),
+    /// XGTITLE \[wildmat\] (RFC 2980 s.2.4): LIST NEWSGROUPS, answered 282; without wildmat of the current
+    /// newsgroup.
+    Xgtitle(Option<&'a str>),
     /// XHDR (RFC 2980 s.2.6): answered 221, otherwise as HDR.
     Xhdr {
         field: &'a str,
         spec: RangeSpec<'a>,
+    },
+    /// XPAT (RFC 2980 s.2.9): XHDR of those that match. `pattern` is unparsed text with blanks inside.
+    Xpat {
+        field: &'a str,
+        spec: RangeSpec<'a>,
+        pattern: &'a str,
     },
 }
 
@@ -176,6 +187,8 @@ impl<'a> Command<'a> {
                 arguments.hdr().map(|(field, spec)| Self::Xhdr { field, spec }),
                 "XHDR field [message-id|range]",
             ),
+            b"XPAT" => (arguments.xpat(), "XPAT field message-id|range pattern"),
+            b"XGTITLE" => (arguments.optional_text().map(Self::Xgtitle), "XGTITLE [wildmat]"),
             b"GROUP" => (arguments.only_text().map(Self::Group), "GROUP newsgroup"),
             b"LISTGROUP" => (arguments.listgroup(), "LISTGROUP [newsgroup [range]]"),
             b"LIST" => (arguments.list().map(Self::List), "LIST [keyword [wildmat]]"),
@@ -272,6 +285,19 @@ mod tests {
             ("LIST HEADERS", List(ListCommand::Headers)),
             ("LIST HEADERS msgid", List(ListCommand::Headers)),
             ("LIST COUNTS a*", List(ListCommand::Counts(Some("a*")))),
+            ("LIST motd", List(ListCommand::File(ListFile::Motd, None))),
+            ("LIST DISTRIB.PATS", List(ListCommand::File(ListFile::DistribPats, None))),
+            ("LIST SUBSCRIPTIONS a*", List(ListCommand::File(ListFile::Subscriptions, Some("a*")))),
+            ("XGTITLE", Xgtitle(None)),
+            ("XGTITLE a*", Xgtitle(Some("a*"))),
+            (
+                "XPAT Subject 1- *a* \t b* ",
+                Xpat { field: "Subject", spec: range(1, None), pattern: "*a* \t b*" },
+            ),
+            (
+                "XPAT From <45223423@example.com> *",
+                Xpat { field: "From", spec: RangeSpec::Id(id), pattern: "*" },
+            ),
             ("LIST XTRA.MENU 1 2", List(ListCommand::Unknown("XTRA.MENU"))),
             ("NEWGROUPS 19990624 000000 GMT", Newgroups { since: at(930_182_400) }),
             ("NEWGROUPS 20000229 235960", Newgroups { since: at(951_868_800) }),
@@ -297,7 +323,14 @@ mod tests {
 
     #[test]
     fn wrong_arguments() {
-        let table: [(&[u8], &str); 54] = [
+        let table = [
+            (&b"XPAT Subject"[..], "XPAT field message-id|range pattern"),
+            (b"XPAT Subject 1-", "XPAT field message-id|range pattern"),
+            (b"XPAT Subject x *", "XPAT field message-id|range pattern"),
+            (b"XGTITLE a b", "XGTITLE [wildmat]"),
+            (b"LIST MOTD *", "LIST [keyword [wildmat]]"),
+            (b"LIST DISTRIB.PATS *", "LIST [keyword [wildmat]]"),
+            (b"LIST SUBSCRIPTIONS a b", "LIST [keyword [wildmat]]"),
             (b"CHECK", "CHECK message-id"),
             (b"CHECK 5", "CHECK message-id"),
             (b"CHECK <a@b> <c@d>", "CHECK message-id"),

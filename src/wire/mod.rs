@@ -5,11 +5,13 @@ mod arguments;
 pub mod block;
 pub mod capability;
 pub mod command;
+mod list_file;
 pub mod range;
 pub mod response;
 
 pub use arguments::is_message_id;
 pub use block::{TERMINATOR, find_block_end};
 pub use command::{ArticleSpec, Authinfo, Command, CommandError, ListCommand, Part, RangeSpec, Secret};
+pub use list_file::{ListFile, ListFiles};
 pub use range::Range;
 pub use response::Code;

@@ -1,16 +1,38 @@
-"""Python's nntplib against a site: post, list, read, overview. Arguments: port, newsgroup."""
+"""Python's nntplib against a site: log in, list, read, overview, post. What is wanted is in the environment."""
 
 import datetime
 import email.message
 import io
 import nntplib
-import sys
+import os
+import ssl
 import uuid
 
-port, newsgroup = int(sys.argv[1]), sys.argv[2]
-body = "A line.\n.a line with a dot\n..two dots\n.\nGrüße aus Köln.\n"
+wanted = os.environ
+port, newsgroup = int(wanted["INTEROP_PORT"]), wanted["INTEROP_NEWSGROUP"]
+subject, body = wanted["INTEROP_SUBJECT"], wanted["INTEROP_BODY"]
+tls = wanted.get("INTEROP_TLS")
+context = tls and ssl.create_default_context(cafile=wanted["INTEROP_CERTIFICATE"])
 
-with nntplib.NNTP("127.0.0.1", port, readermode=True, timeout=30) as server:
+
+def connect():
+    if tls == "tls":
+        return nntplib.NNTP_SSL("localhost", port, ssl_context=context, timeout=30)
+    return nntplib.NNTP("localhost", port, timeout=30)
+
+
+with connect() as server:
+    if tls == "starttls":
+        capabilities = server.getcapabilities()
+        assert "STARTTLS" in capabilities and "AUTHINFO" in capabilities, capabilities
+        server.starttls(context)
+    if tls:
+        try:
+            server.login(wanted["INTEROP_USER"], "another password")
+            raise AssertionError("a login with a wrong password")
+        except nntplib.NNTPTemporaryError as error:
+            assert error.response.startswith("481"), error
+        server.login(wanted["INTEROP_USER"], wanted["INTEROP_PASSWORD"])
     capabilities = server.getcapabilities()
     assert "READER" in capabilities and "POST" in capabilities, capabilities
     assert "OVER" in capabilities and "LIST" in capabilities, capabilities
@@ -19,10 +41,11 @@ with nntplib.NNTP("127.0.0.1", port, readermode=True, timeout=30) as server:
     article = email.message.EmailMessage()
     article["From"] = "A Poster <poster@python.example>"
     article["Newsgroups"] = newsgroup
-    article["Subject"] = "Posted by nntplib"
+    article["Subject"] = subject
     article["Message-ID"] = message_id
     article.set_content(body, charset="utf-8", cte="8bit")
-    posted = server.post(io.BytesIO(bytes(article)))
+    octets = article.as_bytes(policy=article.policy.clone(utf8=True))
+    posted = server.post(io.BytesIO(octets))
     assert posted.startswith("240"), posted
 
     _, groups = server.list()
@@ -39,16 +62,17 @@ with nntplib.NNTP("127.0.0.1", port, readermode=True, timeout=30) as server:
 
     _, number, found = server.stat(message_id)
     assert found == message_id
-    _, info = server.article(message_id)
-    text = b"\n".join(info.lines).decode("utf-8")
-    assert text.endswith("\n\n" + body.rstrip("\n")), text
-    assert "Subject: Posted by nntplib" in text, text
+    for wanted_id in [message_id, wanted["INTEROP_READ"]]:
+        _, info = server.article(wanted_id)
+        text = b"\n".join(info.lines).decode("utf-8")
+        assert text.endswith("\n\n" + body.rstrip("\n")), text
+        assert "Subject: " + subject in text, text
 
     _, overviews = server.over((first, last))
     mine = [(n, over) for n, over in overviews if over["message-id"] == message_id]
     assert len(mine) == 1, overviews
     number, over = mine[0]
-    assert over["subject"] == "Posted by nntplib", over
+    assert over["subject"] == subject, over
     assert over["from"] == "A Poster <poster@python.example>", over
     assert int(over[":lines"]) == len(body.splitlines()), over
 

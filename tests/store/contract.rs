@@ -177,6 +177,39 @@ fn a_newsgroup_created_again_goes_on_with_its_numbers() {
 }
 
 #[test]
+fn numbers_of_a_newsgroup_may_begin_where_another_server_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    create(&store, "a.b");
+    store.number_from(&name("a.b"), 3_000_234).unwrap();
+    let marks = store.group("a.b").unwrap().marks();
+    assert_eq!((marks.low, marks.high, marks.count), (3_000_234, 3_000_233, 0));
+    accepted(put(&store, "one", &["a.b"], 1));
+    // A gap between two articles; the status is what it was.
+    store.set_group(&name("a.b"), GroupStatus::Closed, "Shut", "other").unwrap();
+    store.number_from(&name("a.b"), 3_000_300).unwrap();
+    accepted(put(&store, "two", &["a.b"], 1));
+    for taken in [0, 1, 3_000_300] {
+        assert!(matches!(store.number_from(&name("a.b"), taken), Err(StoreError::Refused(_))), "{taken}");
+    }
+    assert!(matches!(store.number_from(&name("no.such"), 7), Err(StoreError::Refused(_))));
+    for round in 0..3 {
+        let group = store.group("a.b").unwrap();
+        let marks = group.marks();
+        assert_eq!((marks.low, marks.high, marks.count), (3_000_234, 3_000_300, 2), "round {round}");
+        assert_eq!(group.status(), GroupStatus::Closed);
+        let numbers: Vec<u64> = rows(&store, "a.b", 0, u64::MAX).iter().map(|row| row.0).collect();
+        assert_eq!(numbers, [3_000_234, 3_000_300]);
+        assert!(store.locate_number(&group, 3_000_299, Wait::Disk).unwrap().is_none());
+        store.close();
+        if round == 1 {
+            Store::discard_index(dir.path()).unwrap();
+        }
+        store = open(dir.path());
+    }
+}
+
+#[test]
 fn only_one_process_has_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

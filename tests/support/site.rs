@@ -33,12 +33,18 @@ pub struct Site {
 impl Site {
     /// Makes a site folder with `feedd init` and the given newsgroups; does not start it.
     pub fn init(identity: &str, newsgroups: &[&str]) -> Self {
+        Self::init_with(identity, newsgroups, &[])
+    }
+
+    /// The same with more arguments for `feedd init`.
+    pub fn init_with(identity: &str, newsgroups: &[&str], more: &[&str]) -> Self {
         let site =
             Self { identity: identity.to_owned(), port: free_port(), running: None, folder: temp_dir() };
         let listen = format!("127.0.0.1:{}", site.port);
         let dir = site.dir();
         let mut args = vec!["init", dir.to_str().unwrap(), "--identity", identity];
         args.extend(["--listen", &listen]);
+        args.extend(more);
         for newsgroup in newsgroups {
             args.extend(["--group", newsgroup]);
         }
@@ -88,10 +94,17 @@ impl Site {
     /// When it does not come.
     #[track_caller]
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with these variables in its environment.
+    #[track_caller]
+    pub fn start_with(&mut self, variables: &[(&str, &str)]) {
         assert!(self.running.is_none(), "{} runs already", self.identity);
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let mut child = Command::new(FEEDD)
             .args([OsStr::new("run"), OsStr::new("-c"), self.config().as_os_str()])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

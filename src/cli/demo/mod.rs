@@ -75,7 +75,7 @@ fn feedc() -> String {
 }
 
 /// A word on the channel when somebody wants us to end: Ctrl-C, a closed terminal, SIGTERM.
-fn stop_signals() -> Result<Receiver<()>, Failure> {
+pub(super) fn stop_signals() -> Result<Receiver<()>, Failure> {
     let failed = |error: std::io::Error| Failure::because(format!("signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let guard = runtime.enter();
@@ -114,10 +114,10 @@ fn relay(federation: &Federation, screen: &Screen) -> Result<(), Failure> {
         site = first.identity
     );
     let nntp = |error: ClientError| Failure::because(format!("the demo's own client: {error}"));
-    let mut poster = Client::connect(&first.address.to_string()).map_err(nntp)?;
+    let mut poster = Client::connect(&first.address.into()).map_err(nntp)?;
     let mut watchers = Vec::new();
     for site in &federation.sites {
-        watchers.push(Client::connect(&site.address.to_string()).map_err(nntp)?);
+        watchers.push(Client::connect(&site.address.into()).map_err(nntp)?);
     }
     let ready = Barrier::new(watchers.len() + 1);
     let arrivals: Vec<Result<Option<Arrival>, ClientError>> = std::thread::scope(|scope| {

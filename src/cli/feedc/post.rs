@@ -1,17 +1,17 @@
-//! `feedc post`: a proto-article (RFC 5537 s.3.4) from what the user gives.
+//! `feedc post`: an article from a file, from stdin or from the user's editor, new or a followup.
 
 use super::super::Failure;
 use super::super::output::say;
-use crate::article::{Field, Head};
-use crate::wire::block;
+use super::compose::{Fields, compose};
+use super::read::Wanted;
+use super::reply::Followup;
+use super::servers::{Identity, Servers};
+use super::url::{Host, Location};
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Octets of text in one encoded-word, so that it stays below 75 (RFC 2047 s.2).
-const ENCODED_WORD_OCTETS: usize = 42;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -21,236 +21,247 @@ pub(super) struct Arguments {
     /// The subject
     #[arg(long)]
     subject: Option<String>,
-    /// The author [default: $FEEDC_FROM, else your user name]
+    /// The author [default: $FEEDC_FROM, else that of feedc.toml, else your user name]
     #[arg(long, value_name = "FROM")]
     from: Option<String>,
+    /// The article that it answers: its Message-ID, or a URL of it
+    #[arg(long, value_name = "ARTICLE")]
+    reply: Option<String>,
+    /// Put the quoted text of that article before a body that comes from a file (an editor has it)
+    #[arg(long, requires = "reply")]
+    quote: bool,
+    /// Leave out the signature of feedc.toml
+    #[arg(long)]
+    no_signature: bool,
     /// The article, or its body alone; - is stdin. Without a file on a terminal, $EDITOR opens
     file: Option<PathBuf>,
 }
 
-pub(super) fn post(server: &str, arguments: &Arguments) -> Result<(), Failure> {
-    let author = arguments.from.clone().unwrap_or_else(default_from);
-    let mut draft = None;
-    let text = match &arguments.file {
-        Some(path) if path != Path::new("-") => {
-            fs::read(path).map_err(|error| Failure::because(format!("{}: {error}", path.display())))?
-        }
-        None if io::stdin().is_terminal() => {
-            let path = edit(arguments, &author)?;
-            let text = fs::read(&path).map_err(|error| Failure::because(error.to_string()))?;
-            draft = Some(path);
-            text
-        }
-        _ => {
-            let mut text = Vec::new();
-            io::stdin()
-                .read_to_end(&mut text)
-                .map_err(|error| Failure::because(format!("stdin: {error}")))?;
-            text
-        }
+pub(super) fn post(servers: &Servers, arguments: &Arguments) -> Result<(), Failure> {
+    let identity = servers.identity();
+    let signature = signature(&identity, arguments)?;
+    let mut fields = Fields {
+        newsgroups: None,
+        subject: arguments.subject.clone(),
+        from: arguments.from.clone().unwrap_or_else(|| default_from(&identity)),
+        organization: identity.organization,
+        ..Fields::default()
     };
-    let posted = compose(arguments, &author, &text).and_then(|article| {
-        let answer = super::connect(server)?.post(&article)?;
+    let mut host = None;
+    if let Some(newsgroup) = &arguments.newsgroup {
+        // A list of names is no URL.
+        match Location::parse_url(newsgroup)? {
+            Some(location) => {
+                let (at, name) = location.newsgroup()?;
+                (host, fields.newsgroups) = (at, Some(name));
+            }
+            None => fields.newsgroups = Some(newsgroup.clone()),
+        }
+    }
+    let followup = match &arguments.reply {
+        Some(article) => Some(followup(servers, article, &mut host, fields.newsgroups.is_some())?),
+        None => None,
+    };
+    if let Some(followup) = &followup {
+        followup.fill(&mut fields);
+    }
+    let draft = Draft::take(arguments, &fields, signature.as_deref(), followup.as_ref())?;
+    // In an editor the signature stands below the text already.
+    let signature = signature.filter(|_| !draft.edited);
+    let posted = compose(&fields, signature.as_deref(), &draft.text).and_then(|article| {
+        let answer = servers.connect(host.as_ref())?.post(&article)?;
         let id =
             answer.text.split_ascii_whitespace().find(|word| word.starts_with('<') && word.ends_with('>'));
         Ok(id.map_or("posted".to_owned(), |id| format!("posted {id}")))
     });
-    match (posted, draft) {
-        (Ok(what), draft) => {
-            if let Some(path) = draft {
-                // It lies in the folder for temporary files: a leftover is no failure.
-                let _ = fs::remove_file(path);
-            }
+    match posted {
+        Ok(what) => {
+            draft.done();
             say(what)
         }
-        (Err(Failure::Because(why)), Some(path)) => {
-            Err(Failure::Because(format!("{why}\nfeedc: the draft is kept in {}", path.display())))
-        }
-        (Err(failure), _) => Err(failure),
+        Err(Failure::Because(why)) => Err(draft.kept(why)),
+        Err(failure) => Err(failure),
     }
 }
 
-/// An address that says who posts and reaches nobody (RFC 5537 s.3.4 with RFC 2606's `.invalid`).
-fn default_from() -> String {
+fn signature(identity: &Identity, arguments: &Arguments) -> Result<Option<String>, Failure> {
+    let Some(path) = identity.signature.as_ref().filter(|_| !arguments.no_signature) else { return Ok(None) };
+    let text = fs::read(path)
+        .map_err(|error| Failure::because(format!("the signature, {}: {error}", path.display())))?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// The article that is answered, fetched from where its URL says; the followup goes there too.
+fn followup(
+    servers: &Servers,
+    article: &str,
+    host: &mut Option<Host>,
+    has_newsgroup: bool,
+) -> Result<Followup, Failure> {
+    let wanted = Wanted::parse(article, None)?;
+    *host = host.take().or_else(|| wanted.host.clone());
+    let followup = Followup::to(&wanted.fetch(&mut servers.connect(host.as_ref())?)?)?;
+    match &followup.poster {
+        // RFC 5537 s.3.4.3 step 1: not by default.
+        Some(poster) if !has_newsgroup => Err(Failure::because(format!(
+            "its author wants answers by mail, to {}; to post it nevertheless say -n NEWSGROUP",
+            super::screen::safe_line(poster)
+        ))),
+        _ => Ok(followup),
+    }
+}
+
+/// An address that says who posts and reaches nobody (RFC 5537 s.3.4 with RFC 2606's `.invalid`),
+/// unless the user has said who it is.
+pub(super) fn default_from(identity: &Identity) -> String {
     let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    variable("FEEDC_FROM").unwrap_or_else(|| {
+    variable("FEEDC_FROM").or_else(|| identity.from.clone()).unwrap_or_else(|| {
         let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or("anonymous".to_owned());
         format!("{user} <{user}@user.invalid>")
     })
 }
 
-/// The proto-article: what the text has of header fields stays as it is, what it lacks comes from the
-/// command line.
-fn compose(arguments: &Arguments, author: &str, text: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut wire = Vec::new();
-    block::stuff(text, &mut wire);
-    // A body may begin like a header field; one that an article must have is hardly chance.
-    let head = Head::parse(&wire).ok().filter(|head| {
-        [Field::Newsgroups, Field::Subject, Field::From].into_iter().any(|field| head.value(field).is_some())
-    });
-    let given = |field: Field| head.as_ref().is_some_and(|head| head.value(field).is_some());
-    let mut article = String::new();
-    let mut add = |field: Field, value: Option<&str>, option: &str| match value {
-        _ if given(field) => Ok(()),
-        Some(value) if value.trim().is_empty() || value.contains(['\r', '\n', '\0']) => {
-            Err(Failure::because(format!("{} must be one line, and not an empty one", field.name())))
-        }
-        Some(value) => {
-            article.push_str(&format!("{}: {}\n", field.name(), encoded(value)));
-            Ok(())
-        }
-        None => Err(Failure::because(format!("the article has no {}; say {option}", field.name()))),
-    };
-    add(Field::Newsgroups, arguments.newsgroup.as_deref(), "-n NEWSGROUP")?;
-    add(Field::Subject, arguments.subject.as_deref(), "--subject TEXT")?;
-    add(Field::From, Some(author), "--from FROM")?;
-    let has_mime = head.as_ref().is_some_and(|head| head.find("MIME-Version").is_some());
-    if !has_mime && !text.is_ascii() {
-        let charset = if std::str::from_utf8(text).is_ok() { "UTF-8" } else { "ISO-8859-1" };
-        article.push_str(&format!(
-            "MIME-Version: 1.0\nContent-Type: text/plain; charset={charset}\nContent-Transfer-Encoding: 8bit\n"
-        ));
-    }
-    if head.is_none() {
-        article.push('\n');
-    }
-    let mut article = article.into_bytes();
-    article.extend_from_slice(text);
-    Ok(article)
+/// What the user wrote, and where it is kept.
+struct Draft {
+    text: Vec<u8>,
+    edited: bool,
+    /// The file that is ours; none when the text came from stdin or from the user's own file.
+    file: Option<PathBuf>,
+    from_stdin: bool,
 }
 
-/// A header field's value in US-ASCII (RFC 5536 s.2.2): what is not is put into encoded-words
-/// (RFC 2047 s.4.1), an address behind it stays as it is.
-fn encoded(value: &str) -> String {
-    if value.is_ascii() {
-        return value.to_owned();
-    }
-    let (phrase, address) = match value.rfind(" <") {
-        Some(at) if value[at..].is_ascii() => value.split_at(at),
-        _ => (value, ""),
-    };
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for c in phrase.trim().chars() {
-        if word.len() + c.len_utf8() > ENCODED_WORD_OCTETS {
-            words.push(std::mem::take(&mut word));
+impl Draft {
+    fn take(
+        arguments: &Arguments,
+        fields: &Fields,
+        signature: Option<&str>,
+        followup: Option<&Followup>,
+    ) -> Result<Self, Failure> {
+        let quote = followup.map(|followup| followup.quote.as_str());
+        let mut draft = Self { text: Vec::new(), edited: false, file: None, from_stdin: false };
+        match &arguments.file {
+            Some(path) if path != Path::new("-") => {
+                draft.text = fs::read(path)
+                    .map_err(|error| Failure::because(format!("{}: {error}", path.display())))?;
+            }
+            None if io::stdin().is_terminal() => {
+                let path = edit(&template(fields, signature, quote))?;
+                draft.text = fs::read(&path)
+                    .map_err(|error| Failure::because(format!("{}: {error}", path.display())))?;
+                draft.edited = true;
+                draft.file = Some(path);
+            }
+            _ => {
+                io::stdin()
+                    .read_to_end(&mut draft.text)
+                    .map_err(|error| Failure::because(format!("stdin: {error}")))?;
+                draft.from_stdin = true;
+            }
         }
-        word.push(c);
+        if let (false, true, Some(quote)) = (draft.edited, arguments.quote, quote) {
+            draft.text = [quote.as_bytes(), b"\n", &draft.text].concat();
+        }
+        Ok(draft)
     }
-    words.push(word);
-    let words: Vec<String> =
-        words.iter().map(|word| format!("=?UTF-8?B?{}?=", base64(word.as_bytes()))).collect();
-    // Blanks between encoded-words are not shown (RFC 2047 s.6.2).
-    format!("{}{address}", words.join("\n "))
+
+    /// It is posted.
+    fn done(self) {
+        if let Some(path) = self.file {
+            // A leftover is no failure.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// It is not posted: keeps what would be lost, and says where.
+    fn kept(self, why: String) -> Failure {
+        let path = match self.file {
+            Some(path) => path,
+            None if self.from_stdin && !self.text.trim_ascii().is_empty() => match new_draft(&self.text) {
+                Ok(path) => path,
+                Err(failure) => return failure,
+            },
+            None => return Failure::Because(why),
+        };
+        Failure::Because(format!("{why}\nfeedc: the draft is kept in {}", path.display()))
+    }
 }
 
-fn base64(octets: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in octets.chunks(3) {
-        let mut bits = [0; 4];
-        for (into, octet) in bits.iter_mut().skip(1).zip(chunk) {
-            *into = *octet;
-        }
-        let bits = u32::from_be_bytes(bits);
-        for index in 0..4 {
-            let sextet = bits >> (18 - 6 * index) & 63;
-            let digit = if index > chunk.len() { '=' } else { char::from(ALPHABET[sextet as usize]) };
-            text.push(digit);
-        }
+/// What the editor shows first.
+fn template(fields: &Fields, signature: Option<&str>, quote: Option<&str>) -> String {
+    let line = |name: &str, value: Option<&str>| format!("{name}: {}\n", value.unwrap_or_default());
+    let mut text = line("Newsgroups", fields.newsgroups.as_deref());
+    text.push_str(&line("Subject", fields.subject.as_deref()));
+    text.push_str(&line("From", Some(&fields.from)));
+    text.push('\n');
+    text.push_str(quote.unwrap_or_default());
+    if let Some(signature) = signature {
+        text.push_str(&format!("\n-- \n{}\n", signature.trim_end()));
     }
     text
 }
 
-/// Opens the user's editor on a draft and returns its file, once something has been written.
-fn edit(arguments: &Arguments, author: &str) -> Result<PathBuf, Failure> {
-    let template = format!(
-        "Newsgroups: {}\nSubject: {}\nFrom: {author}\n\n",
-        arguments.newsgroup.as_deref().unwrap_or_default(),
-        arguments.subject.as_deref().unwrap_or_default(),
-    );
+/// Writes a draft into a new file that nobody else may read: where the user's state is kept, so that
+/// it is there after a restart.
+fn new_draft(text: &[u8]) -> Result<PathBuf, Failure> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
+    let folder = state.map_or_else(std::env::temp_dir, |state| state.join("feedd/drafts"));
+    let failed =
+        |path: &Path, error: io::Error| Failure::because(format!("the draft, {}: {error}", path.display()));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| failed(&folder, error))?;
     let random = getrandom::u64().map_err(|error| Failure::because(error.to_string()))?;
-    let path = std::env::temp_dir().join(format!("feedc-{random:016x}.txt"));
-    let failed = |error: io::Error| Failure::because(format!("{}: {error}", path.display()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-    file.write_all(template.as_bytes()).map_err(failed)?;
+    let path = folder.join(format!("{random:016x}.txt"));
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text))
+        .map_err(|error| failed(&path, error))?;
+    Ok(path)
+}
+
+/// Opens the user's editor on a draft and returns its file, once something has been written.
+fn edit(template: &str) -> Result<PathBuf, Failure> {
+    let path = new_draft(template.as_bytes())?;
     let editor = ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok());
     let editor = editor.filter(|editor| !editor.is_empty()).unwrap_or("vi".to_owned());
     // Editors are set with arguments, so a shell takes the words apart.
     let edited = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(&path).status();
+    let unchanged =
+        || fs::read(&path).is_ok_and(|text| text.trim_ascii() == template.as_bytes().trim_ascii());
     let give_up = |why: String| {
+        if !unchanged() {
+            return Err(Failure::Because(format!("{why}; the draft is kept in {}", path.display())));
+        }
+        // Nothing of the user's is in it.
         let _ = fs::remove_file(&path);
-        Err(Failure::Because(why))
+        Err(Failure::Because(format!("{why}; nothing is posted")))
     };
     match edited {
-        Ok(status) if !status.success() => {
-            give_up(format!("{editor} ended with {status}; nothing is posted"))
-        }
+        Ok(status) if !status.success() => give_up(format!("{editor} ended with {status}")),
         Err(error) => give_up(format!("{editor}: {error}")),
-        Ok(_) if fs::read(&path).is_ok_and(|text| text.trim_ascii() == template.as_bytes().trim_ascii()) => {
-            give_up("the draft is as it was; nothing is posted".to_owned())
-        }
+        Ok(_) if unchanged() => give_up("the draft is as it was".to_owned()),
         Ok(_) => Ok(path),
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn arguments(newsgroup: Option<&str>, subject: Option<&str>) -> Arguments {
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        Arguments { newsgroup: text(newsgroup), subject: text(subject), from: None, file: None }
-    }
-
-    fn composed(newsgroup: Option<&str>, subject: Option<&str>, text: &str) -> Result<String, String> {
-        match compose(&arguments(newsgroup, subject), "a@b.example", text.as_bytes()) {
-            Ok(article) => Ok(String::from_utf8(article).unwrap()),
-            Err(Failure::Because(why)) => Err(why),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
     #[test]
-    fn a_body_gets_its_header_and_an_article_what_it_lacks() {
-        let header = "Newsgroups: x.test\nSubject: s\nFrom: a@b.example\n";
-        for body in ["hello\n", "Note: not a header\n\nhello\n", "", "hello"] {
-            assert_eq!(composed(Some("x.test"), Some("s"), body).unwrap(), format!("{header}\n{body}"));
-        }
+    fn the_editor_shows_header_quote_and_signature() {
+        let fields =
+            Fields { newsgroups: Some("a.b".to_owned()), from: "me".to_owned(), ..Fields::default() };
         assert_eq!(
-            composed(Some("x.test"), None, "Subject: mine\nX: y\n\nhello\n").unwrap(),
-            "Newsgroups: x.test\nFrom: a@b.example\nSubject: mine\nX: y\n\nhello\n"
+            template(&fields, Some("me\n"), Some("> x\n")),
+            "Newsgroups: a.b\nSubject: \nFrom: me\n\n> x\n\n-- \nme\n"
         );
-        assert_eq!(
-            composed(None, Some("s"), "hello").unwrap_err(),
-            "the article has no Newsgroups; say -n NEWSGROUP"
-        );
-        assert!(composed(Some("x.test"), Some("two\nlines"), "hello").is_err());
-    }
-
-    #[test]
-    fn what_is_not_ascii_is_labelled() {
-        let article = composed(Some("x.test"), Some("Grüße"), "schöne Grüße\n").unwrap();
-        assert!(article.contains("Subject: =?UTF-8?B?R3LDvMOfZQ==?=\n"), "{article}");
-        assert!(article.contains("charset=UTF-8\nContent-Transfer-Encoding: 8bit\n\nschöne"), "{article}");
-        assert_eq!(encoded("Jürgen <j@b.example>"), "=?UTF-8?B?SsO8cmdlbg==?= <j@b.example>");
-        for word in encoded(&"ü".repeat(100)).split("\n ") {
-            assert!(word.len() <= 75, "{word}");
-        }
-    }
-
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        for (text, encoded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(text.as_bytes()), encoded);
-        }
+        assert_eq!(template(&fields, None, None), "Newsgroups: a.b\nSubject: \nFrom: me\n\n");
     }
 }

@@ -1,14 +1,7 @@
-//! feedd among strangers: a real INN on both sides of a feed, and readers that others wrote
-//! (Python's nntplib, Perl's Net::NNTP). Ignored by default because they need packages;
-//! `.ci/run` installs those and runs it.
+//! feedd and INN on both sides of a feed.
 
-#![allow(clippy::unwrap_used, reason = "a failing step of a test is a failing test")]
-
-mod support;
-
-use std::process::Command;
-use std::time::Duration;
-
+use super::ARRIVES_WITHIN;
+use crate::support;
 use support::articles::{LOAD_IDENTITY, date_now, field, message_id, path_of, relayed, what_travels};
 use support::client::Client;
 use support::inn::{Inn, InnSetup};
@@ -16,8 +9,6 @@ use support::process::{free_port, wait_until};
 use support::site::Site;
 
 const NEWSGROUPS: [&str; 2] = ["test.a", "test.b"];
-/// INN's innfeed may wait a while before it connects the first time.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// A site and an INN that feed each other.
 fn site_and_inn() -> (Site, Inn) {
@@ -148,41 +139,6 @@ fn a_burst_from_inn_arrives_whole() {
     let mut at_site = site.client();
     let arrived = wait_until(ARRIVES_WITHIN, || at_site.group("test.a").0 == taken);
     assert!(arrived, "{} of {taken}\n{}", at_site.group("test.a").0, inn.last_words());
-}
-
-/// Runs a reader's script against a fresh site and checks that its article came to a second one.
-#[track_caller]
-fn a_reader_works(program: &str, script: &str, package: &str) {
-    let mut site = Site::init("a.example", &NEWSGROUPS);
-    let mut other = Site::init("b.example", &NEWSGROUPS);
-    site.peer_with(&other);
-    other.peer_with(&site);
-    other.start();
-    site.start();
-    let script = support::site::beside_the_project("tests/interop").join(script);
-    let ran = Command::new(program)
-        .arg(script)
-        .args([&site.port.to_string(), NEWSGROUPS[0]])
-        .output()
-        .unwrap_or_else(|e| panic!("{program}: {e}: apt-get install {package}"));
-    let said = String::from_utf8_lossy(&ran.stdout);
-    let complained = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{program} ({package}): {said}{complained}\n{}", site.log());
-    let id = said.split_whitespace().last().unwrap();
-    let mut reader = other.client();
-    assert!(wait_until(ARRIVES_WITHIN, || reader.has(id)), "{id} does not reach the second site");
-}
-
-#[test]
-#[ignore = "needs python3 with nntplib (in Python before 3.13, or standard-nntplib)"]
-fn pythons_nntplib_posts_lists_and_reads() {
-    a_reader_works("python3", "reader.py", "python3, before 3.13 or with standard-nntplib");
-}
-
-#[test]
-#[ignore = "needs perl with Net::NNTP (libnet, in Perl's core)"]
-fn perls_net_nntp_posts_lists_and_reads() {
-    a_reader_works("perl", "reader.pl", "perl");
 }
 
 #[test]
