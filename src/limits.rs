@@ -33,7 +33,7 @@ pub const OUTSTANDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Octets of answers waiting in one connection before no further command is taken.
 pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
-/// Connections that are compressed at once: each takes about 300 KiB.
+/// Connections that are compressed at once: each takes about 400 KiB.
 pub const COMPRESSED_MAX: usize = 1024;
 /// Passwords that are looked at at once: each takes 19 MiB for some tens of milliseconds.
 pub const HASHES_MAX: usize = 2;

@@ -21,7 +21,6 @@ pub const LAYERED: &[Measure] = &[
     packed("OVER rows (TLS + COMPRESS)", Layers::Both, over),
     packed("ARTICLE 2 KB (COMPRESS)", Layers::Deflate, small_by_id),
     packed("ARTICLE 2 KB (TLS + COMPRESS)", Layers::Both, small_by_id),
-    packed("TAKETHIS 2 KB (COMPRESS)", Layers::Deflate, takethis_small),
     idle("idle reader (TLS)", Layers::Tls, &[1000]),
     // There may be 1024 compressed connections, and twice as many are opened.
     idle("idle reader (COMPRESS)", Layers::Deflate, &[500]),

@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod measures;
 mod propagation;
+mod prose;
 mod report;
 mod requests;
 mod subject;

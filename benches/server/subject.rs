@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::certificate;
 use crate::load::connect;
+use crate::prose;
 use crate::requests::Known;
-use crate::support::articles::{message_id, relayed};
+use crate::support::articles::message_id;
 use crate::support::client::Client;
 use crate::support::inn::{Inn, InnSetup};
 use crate::support::process::{family_cpu, family_memory_kib, wait_until};
@@ -115,7 +116,7 @@ impl Subject {
             for number in 0..count as u64 {
                 let id = message_id(&run, number);
                 let mut bytes = format!("TAKETHIS {id}\r\n").into_bytes();
-                bytes.extend(relayed(&id, &newsgroup, size));
+                bytes.extend(prose::article(&id, &newsgroup, number, size));
                 std::io::Write::write_all(&mut writer, &bytes)?;
             }
             Ok(())

@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, TURN_OCTETS};
 use super::stream::Stream;
+use super::transport::LAYER_PIECE;
 use super::{blocking, reading};
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::Ask;
@@ -11,8 +12,6 @@ use std::io::{self, ErrorKind};
 
 /// Octets of a file sent before anybody else on this thread gets a turn.
 const FILE_PIECE: usize = 1024 * 1024;
-/// The same, where each is encrypted or packed: that takes up to two milliseconds.
-const COPIED_PIECE: usize = 128 * 1024;
 
 impl Connection {
     pub(super) fn read_answer(&mut self, ask: Ask) {
@@ -68,7 +67,11 @@ impl Connection {
                 Ok(count) => {
                     sent += count;
                     self.pace.moved(count);
-                    self.unflushed = !self.transport.sends_files();
+                    if !self.transport.sends_files() {
+                        self.unflushed = true;
+                        // It was worked on.
+                        self.turn += count;
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.out.drain(..sent);
@@ -95,7 +98,7 @@ impl Connection {
             return Ok(false);
         };
         let by_kernel = self.transport.sends_files();
-        let mut budget = if by_kernel { FILE_PIECE } else { COPIED_PIECE };
+        let mut budget = if by_kernel { FILE_PIECE } else { LAYER_PIECE };
         let mut moved = false;
         while *remaining > 0 && budget > 0 {
             let count = usize::try_from(*remaining).unwrap_or(usize::MAX).min(budget);

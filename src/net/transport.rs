@@ -23,8 +23,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// Octets dropped at a time.
 const DROPPED: usize = 16 * 1024;
-/// Octets taken from the socket at a time, and given to a layer at a time.
+/// Octets taken from the socket at a time.
 const WIRE: usize = 64 * 1024;
+/// Octets given to a layer at a time: each ends with a system call, and all of them fit a core's cache.
+pub(super) const LAYER_PIECE: usize = 128 * 1024;
 
 thread_local! {
     /// What is read of a file for the layers of a connection.
@@ -147,7 +149,7 @@ impl Transport {
         let Some(layers) = &mut self.layers else { return self.socket.write(bytes) };
         // One piece at a time is held here: what the client does not take stays with the session.
         layers.send(&mut self.socket)?;
-        let piece = bytes.get(..WIRE).unwrap_or(bytes);
+        let piece = bytes.get(..LAYER_PIECE).unwrap_or(bytes);
         layers.wrap(piece)?;
         match layers.send(&mut self.socket) {
             Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
@@ -215,8 +217,8 @@ impl Transport {
         }
         PIECE.with_borrow_mut(|piece| {
             // One for each thread, cleared once: a buffer of its own would be cleared for each read.
-            piece.resize(WIRE, 0);
-            let piece = piece.get_mut(..count.min(WIRE)).unwrap_or_default();
+            piece.resize(LAYER_PIECE, 0);
+            let piece = piece.get_mut(..count.min(LAYER_PIECE)).unwrap_or_default();
             let read = read_some(file, offset, piece)?;
             self.write(piece.get(..read).unwrap_or_default())
         })
