@@ -260,7 +260,7 @@ impl Client {
         let logged_in = self.logged_in;
         let wise = self.capabilities()?.is_some_and(|known| {
             // No login can follow (RFC 8054 s.2.2.2), and who offers one may want it at any time.
-            known.compress_deflate && (logged_in || !(known.authinfo_user || known.sasl_plain))
+            known.compress_deflate && (logged_in || !known.authinfo)
         });
         if !wise {
             return Ok(());

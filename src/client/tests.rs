@@ -365,10 +365,10 @@ fn overviews_are_compressed_and_old_servers_understood() {
             ],
             // The next connection is not compressed before it must be.
             &[
-                ("CAPABILITIES", "101 can\r\nREADER\r\nCOMPRESS DEFLATE\r\nAUTHINFO USER\r\n.\r\n"),
+                ("CAPABILITIES", "101 can\r\nREADER\r\nCOMPRESS DEFLATE\r\nAUTHINFO\r\n.\r\n"),
                 ("GROUP a.b", "211 1 1 1 a.b\r\n"),
                 ("ARTICLE 1", "220 1\r\nA: b\r\n\r\n.\r\n"),
-                // Somebody who may have to log in yet does not compress.
+                // Somebody who may have to log in yet does not compress, though it could not log in as it is.
                 ("OVER 1-", "423 none\r\n"),
             ],
         ],

@@ -21,6 +21,8 @@ pub struct Capabilities {
     pub newnews: bool,
     /// `STARTTLS` (RFC 4642).
     pub starttls: bool,
+    /// `AUTHINFO`: there are logins, be it not as things are now (RFC 4643 s.2.1).
+    pub authinfo: bool,
     /// `AUTHINFO`'s argument `USER` (RFC 4643 s.2.1).
     pub authinfo_user: bool,
     /// `AUTHINFO`'s argument `SASL`, with `PLAIN` among the arguments of `SASL`.
@@ -52,7 +54,10 @@ impl Capabilities {
                 "HDR" => known.hdr = true,
                 "NEWNEWS" => known.newnews = true,
                 "STARTTLS" => known.starttls = true,
-                "AUTHINFO" => (known.authinfo_user, authinfo_sasl) = (has("USER"), has("SASL")),
+                "AUTHINFO" => {
+                    known.authinfo = true;
+                    (known.authinfo_user, authinfo_sasl) = (has("USER"), has("SASL"));
+                }
                 "SASL" => plain = has("PLAIN"),
                 "COMPRESS" => known.compress_deflate = has("DEFLATE"),
                 "IMPLEMENTATION" => known.implementation = Some(arguments.trim_start().to_owned()),
@@ -93,7 +98,7 @@ mod tests {
             Capabilities::parse("STARTTLS\nAUTHINFO user SASL\nSASL CRAM-MD5 PLAIN\nCOMPRESS DEFLATE");
         assert!(known.starttls && known.authinfo_user && known.sasl_plain && known.compress_deflate);
         let not_now = Capabilities::parse("AUTHINFO\nSASL PLAIN\nCOMPRESS X-OTHER");
-        assert_eq!(not_now, Capabilities::default());
+        assert_eq!(not_now, Capabilities { authinfo: true, ..Capabilities::default() });
     }
 
     #[test]
