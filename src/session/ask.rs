@@ -68,15 +68,15 @@ pub enum Locator {
 pub enum Ask {
     /// CHECK: [`super::reply::check`].
     Check(MessageId),
-    /// IHAVE: [`Server::answer_ihave_wanted`], or [`super::reply::ihave_unwanted`].
+    /// IHAVE: [`Server::answer_ihave_wanted`](super::Server::answer_ihave_wanted), or [`super::reply::ihave_unwanted`].
     Ihave(MessageId),
-    /// GROUP: [`Server::answer_group`].
+    /// GROUP: [`Server::answer_group`](super::Server::answer_group).
     Group(String),
     /// LISTGROUP, of the selected newsgroup when none is named; the numbers in `range` follow.
     Listgroup(Option<String>, Range),
-    /// ARTICLE, HEAD, BODY, STAT: [`Server::answer_article`].
+    /// ARTICLE, HEAD, BODY, STAT: [`Server::answer_article`](super::Server::answer_article).
     Article(Part, Locator),
-    /// NEXT (`up`) or LAST from the current number: [`Server::answer_neighbour`].
+    /// NEXT (`up`) or LAST from the current number: [`Server::answer_neighbour`](super::Server::answer_neighbour).
     Neighbour {
         /// The current article number.
         from: u64,
@@ -148,7 +148,7 @@ pub enum Step {
     Replied,
     /// Look this up and answer it.
     Ask(Ask),
-    /// An article has arrived; the reply to it is owed ([`reply::transfer`]).
+    /// An article has arrived; the reply to it is owed ([`reply::transfer`](super::reply::transfer)).
     Received(Transfer, Received),
     /// 382 was written: send it, throw away whatever else has been received (RFC 4642 s.2.2.2), do the
     /// TLS handshake, then [`Server::secured`](super::Server::secured).

@@ -1,7 +1,7 @@
 //! Files to and from servers: [`upload`] posts them in parts, [`fetch`] gets them from the articles
 //! that an NZB lists, over several connections each.
 //!
-//! Both keep a [`journal`] of what has been done, so that one that was killed goes on where it was: what
+//! Both keep a journal of what has been done, so that one that was killed goes on where it was: what
 //! a journal says is checked (by STAT at the server, by CRC32 on the disk), so that nothing is posted
 //! twice and no octet is taken on trust. Threads of their own, as many as connections; memory is
 //! bounded by connections times what a few articles hold.

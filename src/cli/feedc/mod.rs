@@ -1,8 +1,8 @@
 //! `feedc`: a newsreader for a terminal and for scripts, on any NNTP server.
 //!
-//! [`servers`] finds the server and who we are there, [`url`] reads what names an article or a
+//! `servers` finds the server and who we are there, `url` reads what names an article or a
 //! newsgroup; each command has a file of its own. What comes from articles and servers goes through
-//! [`screen`] before a terminal sees it.
+//! `screen` before a terminal sees it.
 
 mod compose;
 mod follow;
