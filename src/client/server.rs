@@ -85,6 +85,21 @@ pub(super) struct Credentials {
 }
 
 impl Server {
+    /// One of which nothing else is known.
+    fn new(host: String, port: Option<u16>, security: Security) -> Self {
+        Self {
+            host,
+            port,
+            security,
+            verification: Verification::Authorities,
+            login: None,
+            clear_login: false,
+            compress: true,
+            ask: None,
+            known: Arc::default(),
+        }
+    }
+
     /// A server at `HOST`, `HOST:PORT`, `ADDRESS`, `[ADDRESS]` or `[ADDRESS]:PORT`, in clear unless the
     /// port is 563, without login. The error is one line.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -111,17 +126,7 @@ impl Server {
             None => None,
         };
         let security = if port == Some(TLS_PORT) { Security::Tls } else { Security::Clear };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            security,
-            verification: Verification::Authorities,
-            login: None,
-            clear_login: false,
-            compress: true,
-            ask: None,
-            known: Arc::default(),
-        })
+        Ok(Self::new(host.to_owned(), port, security))
     }
 
     /// The port, by default that of the security.
@@ -198,17 +203,7 @@ fn first_line(text: &str) -> Option<String> {
 impl From<SocketAddr> for Server {
     /// A server in clear, without login.
     fn from(address: SocketAddr) -> Self {
-        Self {
-            host: address.ip().to_string(),
-            port: Some(address.port()),
-            security: Security::Clear,
-            verification: Verification::Authorities,
-            login: None,
-            clear_login: false,
-            compress: true,
-            ask: None,
-            known: Arc::default(),
-        }
+        Self::new(address.ip().to_string(), Some(address.port()), Security::Clear)
     }
 }
 

@@ -16,6 +16,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// The door of a site. A reload replaces what it knows as a whole, or not at all.
 pub(super) struct Admission {
     rules: RwLock<Arc<Rules>>,
+    /// One look-up at a time: one that began before a reload must not undo what the reload's own found.
+    looking_up: tokio::sync::Mutex<()>,
     accounts: AccountsFile,
     feeds: Arc<Feeds>,
 }
@@ -49,7 +51,12 @@ impl Rules {
 impl Admission {
     pub(super) fn new(rules: Rules, feeds: Arc<Feeds>) -> Self {
         let accounts = AccountsFile::new(&rules.config.site.users);
-        Self { rules: RwLock::new(Arc::new(rules)), accounts, feeds }
+        Self {
+            rules: RwLock::new(Arc::new(rules)),
+            looking_up: tokio::sync::Mutex::default(),
+            accounts,
+            feeds,
+        }
     }
 
     pub(super) fn rules(&self) -> Arc<Rules> {
@@ -70,6 +77,7 @@ impl Admission {
     /// Looks up the host names that peers may come from. One that cannot be looked up now keeps the
     /// addresses it had.
     pub(super) async fn look_up(&self) {
+        let _one = self.looking_up.lock().await;
         let rules = self.rules();
         let names = rules.peers.iter().flat_map(|peer| &peer.accept_from).filter_map(|source| match source {
             Source::Host(name) => Some(name.clone()),
