@@ -15,7 +15,7 @@
 use feedd::agent::relaying::Source;
 use feedd::agent::{Policy, Posting, Reason, injecting, relaying};
 use feedd::article::{Field, Head, MessageId, PathIdentity, date, path};
-use feedd::config::Peer;
+use feedd::config::{Contract, Peer};
 use feedd::wildmat::Wildmat;
 use feedd::wire::block;
 use std::path::PathBuf;
@@ -44,15 +44,9 @@ fn lookup(name: &str) -> Option<(&'static str, Posting)> {
 
 fn peer(name: &str, identities: &[&str], accept: &str) -> Arc<Peer> {
     Arc::new(Peer {
-        name: name.to_owned(),
         identities: identities.iter().map(|text| PathIdentity::try_from(*text).unwrap()).collect(),
-        address: None,
-        accept_from: Vec::new(),
-        send: Wildmat::parse_subscription("*").unwrap(),
-        accept: Wildmat::parse_subscription(accept).unwrap(),
-        connections: 1,
-        window: 1,
-        retry_max_s: 1,
+        accept: Contract::of(Wildmat::parse_subscription(accept).unwrap()),
+        ..Peer::new(name, PathIdentity::try_from(name).unwrap())
     })
 }
 

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use feedd::article::PathIdentity;
-use feedd::config::{self, Config, Mistake, Network, Peer, Scope, Source, Subject, TlsFiles};
-use feedd::wildmat::Wildmat;
+use feedd::config::{
+    self, Config, Dial, DialAddress, Mistake, Network, Peer, Scope, Source, Subject, TlsFiles,
+};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -50,17 +51,12 @@ fn the_commented_peer_has_the_built_in_defaults() {
         .unwrap()
         .peers;
     assert_eq!(shown, least);
-    let all = Wildmat::parse_subscription("*").unwrap();
+    let identity = PathIdentity::try_from("news.example.net").unwrap();
+    let address = DialAddress { host: "news.example.net".to_owned(), port: Some(119) };
     let expected = Peer {
-        name: "news.example.net".to_owned(),
-        identities: vec![PathIdentity::try_from("news.example.net").unwrap()],
-        address: Some("news.example.net:119".to_owned()),
+        dial: Some(Dial::to(address)),
         accept_from: vec![Source::Host("news.example.net".to_owned())],
-        send: all.clone(),
-        accept: all,
-        connections: config::PEER_CONNECTIONS,
-        window: config::PEER_WINDOW,
-        retry_max_s: config::PEER_RETRY_MAX_S,
+        ..Peer::new("news.example.net", identity)
     };
     assert_eq!(shown, [expected]);
 }
@@ -328,8 +324,8 @@ fn values_are_taken_as_written() {
     let [b, c] = config.peers.as_slice() else { panic!("two peers") };
     assert_eq!(b.identities.len(), 2);
     assert_eq!(b.accept_from, [Source::Network(Network::host("2001:db8::7".parse().unwrap()))]);
-    assert!(!b.send.wants(["comp.test", "alt.binaries.x"]));
-    assert_eq!(c.address, None);
+    assert!(!b.send.newsgroups.wants(["comp.test", "alt.binaries.x"]));
+    assert_eq!(c.dial, None);
     assert_eq!(c.identities[0].as_str(), "c");
     assert_eq!(c.accept_from.len(), 4);
     assert_eq!(c.accept_from[3], Source::Host("c.example".to_owned()));

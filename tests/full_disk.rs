@@ -5,9 +5,10 @@
 use feedd::article::NewsgroupName;
 use feedd::config::Config;
 use feedd::intake::{Intake, Origin};
-use feedd::net::{Admitted, Service, Transport, serve};
+use feedd::net::{Admitted, Service, serve};
 use feedd::session::Rights;
 use feedd::store::{Disk, GroupStatus, Options, RealDisk, Store};
+use feedd::transport::Transport;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;

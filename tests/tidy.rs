@@ -12,7 +12,7 @@ const LEVELS: [&[&str]; 6] = [
     &["wire", "article", "binary"],
     &["agent", "access", "accounts", "session", "config", "tls"],
     &["store"],
-    &["intake", "feed", "net", "admin", "client", "transfer"],
+    &["intake", "feed", "net", "transport", "admin", "client", "transfer"],
     &["daemon", "cli", "main", "bin"],
 ];
 
@@ -20,7 +20,7 @@ const LEVELS: [&[&str]; 6] = [
 const FORBIDDEN: [(&str, &str); 3] = [("wire", "article"), ("session", "config"), ("agent", "session")];
 
 /// The rooms that may name tokio.
-const TOKIO: [&str; 6] = ["feed", "net", "admin", "daemon", "cli", "main"];
+const TOKIO: [&str; 7] = ["feed", "net", "transport", "admin", "daemon", "cli", "main"];
 
 const LINES_MAX: usize = 600;
 

@@ -121,17 +121,7 @@ mod tests {
     use crate::wildmat::Wildmat;
 
     fn peer(name: &str, accept_from: Vec<Source>) -> Arc<Peer> {
-        Arc::new(Peer {
-            name: name.to_owned(),
-            identities: vec![PathIdentity::try_from(name).unwrap()],
-            address: None,
-            accept_from,
-            send: Wildmat::parse_subscription("*").unwrap(),
-            accept: Wildmat::parse_subscription("*").unwrap(),
-            connections: 1,
-            window: 1,
-            retry_max_s: 1,
-        })
+        Arc::new(Peer { accept_from, ..Peer::new(name, PathIdentity::try_from(name).unwrap()) })
     }
 
     fn network(text: &str) -> Network {

@@ -143,10 +143,10 @@ impl PeerRow {
         Self {
             name: peer.name.clone(),
             identities: peer.identities.iter().map(ToString::to_string).collect(),
-            address: peer.address.clone(),
+            address: peer.dial.as_ref().map(ToString::to_string),
             accept_from: peer.accept_from.iter().map(ToString::to_string).collect(),
-            send: peer.send.to_string(),
-            accept: peer.accept.to_string(),
+            send: peer.send.newsgroups.to_string(),
+            accept: peer.accept.newsgroups.to_string(),
             feed,
         }
     }

@@ -123,7 +123,7 @@ fn route<'a>(
     if looped {
         return Err(Reason::Loop);
     }
-    if !peers.iter().any(|peer| peer.accept.wants(newsgroup::names(newsgroups))) {
+    if !peers.iter().any(|peer| peer.accept.newsgroups.wants(newsgroup::names(newsgroups))) {
         let first = newsgroup::names(newsgroups).next().ok_or(Reason::NoNewsgroup)?;
         return Err(Reason::UnwantedNewsgroup(first.to_owned()));
     }

@@ -5,6 +5,7 @@
 pub mod date;
 pub mod encoded_word;
 pub mod header;
+pub mod kind;
 pub mod message_id;
 pub mod newsgroup;
 pub mod octets;
@@ -12,6 +13,7 @@ pub mod overview;
 pub mod path;
 
 pub use header::{Field, Head, HeadError};
+pub use kind::ArticleKind;
 pub use message_id::MessageId;
 pub use newsgroup::NewsgroupName;
 pub use octets::Octets;

@@ -61,14 +61,14 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     let peers = &site.config.peers;
     say(format!("{}: ok\n  {}", of.peers.display(), counted(peers.len() as u64, "peer")))?;
     for peer in peers {
-        let address = peer.address.as_deref().unwrap_or("(dials us)");
+        let address = peer.dial.as_ref().map_or("(dials us)".to_owned(), ToString::to_string);
         let from: Vec<String> = peer.accept_from.iter().map(ToString::to_string).collect();
         say(format!(
             "  {} at {address} from {}: send {}, accept {}",
             peer.name,
             from.join(" "),
-            peer.send,
-            peer.accept
+            peer.send.newsgroups,
+            peer.accept.newsgroups
         ))?;
     }
     Ok(())

@@ -203,8 +203,8 @@ mod tests {
             let peers =
                 Config::check_peers(&Config::built_in().site, Path::new("peers.toml"), &text).unwrap();
             assert_eq!(peers.len(), 1, "{text}");
-            assert_eq!(peers[0].accept.to_string(), "comp.*");
-            assert_eq!(peers[0].send.to_string(), "*");
+            assert_eq!(peers[0].accept.newsgroups.to_string(), "comp.*");
+            assert_eq!(peers[0].send.newsgroups.to_string(), "*");
             assert!(text.contains("# send = \"*\"\n"), "{text}");
         }
     }

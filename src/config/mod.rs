@@ -7,6 +7,7 @@
 //! Every key has a default, which is a constant of this room or of [`crate::limits`];
 //! `config/feedd.toml` and `config/peers.toml` of the source tree show them all.
 
+mod contract;
 mod document;
 mod files;
 mod lists;
@@ -17,6 +18,7 @@ mod rules;
 mod site;
 mod size;
 
+pub use contract::{ArticleOrigin, Batch, Compression, Contract, Dial, DialAddress, DialTls, Window};
 pub use lists::Lists;
 pub use network::{BadNetwork, Network, Source};
 pub use rules::{Rule, Scope, Subject};
@@ -24,7 +26,7 @@ pub use site::own_identity;
 
 use crate::article::PathIdentity;
 use crate::limits;
-use crate::wildmat::Wildmat;
+use crate::tls::Fingerprint;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,6 +55,8 @@ pub const SEGMENT_BYTES: u64 = 1 << 30;
 /// Connections opened to one peer at most, default: enough that one large article does not hold up
 /// the small ones behind it.
 pub const PEER_CONNECTIONS: usize = 4;
+/// Connections that one peer may have open to us, default.
+pub const PEER_CONNECTIONS_IN_MAX: usize = 64;
 /// Commands in flight on one connection to a peer, default: fills 100 ms of round-trip time at
 /// 2,500 articles a second and connection.
 pub const PEER_WINDOW: usize = 256;
@@ -142,20 +146,64 @@ pub struct Peer {
     pub name: String,
     /// Its path identities; the first is the one expected in Path.
     pub identities: Vec<PathIdentity>,
-    /// Where it is dialled, `host:port`; none: that peer only dials us.
-    pub address: Option<String>,
+    /// How it is dialled; none: that peer only dials us.
+    pub dial: Option<Dial>,
     /// From where it may connect.
     pub accept_from: Vec<Source>,
-    /// What we send it; nothing without an address.
-    pub send: Wildmat,
+    /// The account (in the file of accounts) by which it may log in to be known; none: no login does.
+    pub account: Option<String>,
+    /// The keys of its client certificates by which it is known.
+    pub keys: Vec<Fingerprint>,
+    /// What we send it.
+    pub send: Contract,
     /// What we accept from it.
-    pub accept: Wildmat,
+    pub accept: Contract,
+    /// Seconds that an article stays here before it is sent, so that a cancel may overtake it.
+    pub delay_s: u64,
+    /// When it is dialled and sent to; none: always.
+    pub schedule: Vec<Window>,
+    /// It is sent articles only while this other peer cannot be reached.
+    pub backup_of: Option<String>,
+    /// Articles are exchanged as batches in files, not over connections.
+    pub batch: Option<Batch>,
+    /// Articles for it also leave over connections that it has opened, where it asks for that.
+    pub turn: bool,
+    /// Octets a second that it is sent at most.
+    pub bytes_s_max: Option<u64>,
     /// Connections we open to it at most.
     pub connections: usize,
+    /// Connections that it may have open to us.
+    pub connections_in_max: usize,
     /// Commands in flight on each.
     pub window: usize,
     /// The longest pause between two attempts to reach it, seconds.
     pub retry_max_s: u64,
+}
+
+impl Peer {
+    /// A peer of this name and path identity, with the defaults of all other keys.
+    pub fn new(name: &str, identity: PathIdentity) -> Self {
+        Self {
+            name: name.to_owned(),
+            identities: vec![identity],
+            dial: None,
+            accept_from: Vec::new(),
+            account: None,
+            keys: Vec::new(),
+            send: Contract::default(),
+            accept: Contract::default(),
+            delay_s: 0,
+            schedule: Vec::new(),
+            backup_of: None,
+            batch: None,
+            turn: false,
+            bytes_s_max: None,
+            connections: PEER_CONNECTIONS,
+            connections_in_max: PEER_CONNECTIONS_IN_MAX,
+            window: PEER_WINDOW,
+            retry_max_s: PEER_RETRY_MAX_S,
+        }
+    }
 }
 
 /// All files, checked together.

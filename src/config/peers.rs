@@ -2,8 +2,8 @@
 
 use super::document::{At, Document, Section};
 use super::{
-    Mistake, Network, PEER_CONNECTIONS, PEER_RETRY_MAX_S, PEER_SUBSCRIPTION, PEER_WINDOW, Peer, Source,
-    patterns,
+    Contract, Dial, DialAddress, Mistake, Network, PEER_CONNECTIONS, PEER_RETRY_MAX_S, PEER_SUBSCRIPTION,
+    PEER_WINDOW, Peer, Source, patterns,
 };
 use crate::article::PathIdentity;
 use crate::wildmat::Wildmat;
@@ -46,16 +46,23 @@ fn read(block: &Section<'_, '_>, own: &PathIdentity) -> Option<Peer> {
         Some(texts) => texts.iter().flat_map(|text| sources(block, text)).collect(),
         None => address.as_ref().and_then(|(_, host)| host.clone()).into_iter().collect(),
     };
+    let dial = address.as_ref().and_then(|(text, _)| {
+        let (host, port) = text.value.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Dial::to(DialAddress { host, port: port.parse().ok() }))
+    });
+    let contract = |key| Contract::of(subscription(block, key));
     let peer = Peer {
         name: name.map(|name| name.value.to_owned()).unwrap_or_default(),
         identities: identities(block, name, own),
-        address: address.as_ref().map(|(text, _)| text.value.to_owned()),
+        dial,
         accept_from,
-        send: subscription(block, "send"),
-        accept: subscription(block, "accept"),
+        send: contract("send"),
+        accept: contract("accept"),
         connections: number(block, "connections", PEER_CONNECTIONS, 64),
         window: number(block, "window", PEER_WINDOW, 4096),
         retry_max_s: block.number("retry_max_s", PEER_RETRY_MAX_S, 1..=86_400).value,
+        ..Peer::new("", own.clone())
     };
     if address.is_none() {
         if block.one_or_more_texts("accept_from", "").is_none_or(|texts| texts.is_empty()) {

@@ -139,7 +139,7 @@ impl Feeds {
 
     fn start_peer(&self, peer: &Arc<Peer>) {
         let mut running = self.running();
-        if peer.address.is_none() || running.contains_key(&peer.name) {
+        if peer.dial.is_none() || running.contains_key(&peer.name) {
             return;
         }
         let exchange = Arc::new(Exchange::default());
@@ -185,7 +185,7 @@ impl Running {
         };
         FeedStatus {
             peer: self.peer.name.clone(),
-            address: self.peer.address.clone().unwrap_or_default(),
+            address: self.peer.dial.as_ref().map(ToString::to_string).unwrap_or_default(),
             state,
             cursor: reported.cursor.0,
             lag: last.saturating_sub(reported.cursor.0),

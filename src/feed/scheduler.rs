@@ -287,7 +287,8 @@ impl Scheduler {
     fn is_owed(&self, entry: &LogEntry) -> bool {
         let peer = &self.link.peer;
         entry.source != peer.name
-            && peer.send.wants(entry.newsgroups.split(','))
+            && !entry.kept
+            && peer.send.newsgroups.wants(entry.newsgroups.split(','))
             && !peer.identities.iter().any(|identity| has_identity(&entry.path, identity.as_str()))
     }
 
@@ -321,7 +322,8 @@ impl Scheduler {
                 && self.extra_at <= Instant::now()
                 && self.link.exchange.is_short_of_connections(peer.window)
         };
-        let Some(address) = peer.address.clone().filter(|_| needed) else { return };
+        let Some(dial_as) = peer.dial.clone().filter(|_| needed) else { return };
+        let address = dial_as.to_string();
         if self.connections.is_empty() {
             self.link.exchange.report(|reported| reported.state = State::Connecting);
         }

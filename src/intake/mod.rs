@@ -19,7 +19,7 @@ use crate::access::Scope;
 use crate::agent::injecting::{self, Injected};
 use crate::agent::relaying::{self, Accepted};
 use crate::agent::{Cause, Policy, Posting, Reason, Verdict};
-use crate::article::{Head, MessageId, NewsgroupName, overview};
+use crate::article::{ArticleKind, Head, MessageId, NewsgroupName, overview};
 use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Site};
 use crate::store::{Group, GroupStatus, Known, NewArticle, Reservation, Settle, Store, StoreError};
@@ -312,6 +312,9 @@ fn new_relayed(
         stuffed: counts.stuffed,
         groups: filing.groups,
         newsgroups: filing.newsgroups,
+        distribution: String::new(),
+        kind: ArticleKind::Text,
+        kept: false,
         path,
         date,
         arrived: now,
@@ -344,6 +347,9 @@ fn new_injected(
         stuffed: injected.counts.stuffed,
         groups: injected.filing.groups,
         newsgroups: injected.filing.newsgroups,
+        distribution: String::new(),
+        kind: ArticleKind::Text,
+        kept: false,
         path: injected.path,
         date: injected.date,
         arrived: now,

@@ -6,7 +6,6 @@ use super::*;
 use crate::article::{Field, PathIdentity};
 use crate::config::Config;
 use crate::store::{Options, Outcome, Wait};
-use crate::wildmat::Wildmat;
 use std::sync::{Condvar, Mutex};
 
 /// A connection that waits for its outcomes.
@@ -98,17 +97,7 @@ fn id_of(article: &str) -> MessageId {
 }
 
 fn from_peer() -> Origin {
-    let peer = Peer {
-        name: "alpha".to_owned(),
-        identities: vec![PathIdentity::try_from("alpha.example").unwrap()],
-        address: None,
-        accept_from: Vec::new(),
-        send: Wildmat::parse_subscription("*").unwrap(),
-        accept: Wildmat::parse_subscription("*").unwrap(),
-        connections: 1,
-        window: 1,
-        retry_max_s: 1,
-    };
+    let peer = Peer::new("alpha", PathIdentity::try_from("alpha.example").unwrap());
     Origin::Peers { peers: vec![Arc::new(peer)], address: "192.0.2.1".to_owned() }
 }
 

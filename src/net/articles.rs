@@ -1,9 +1,9 @@
 //! What a connection does with articles and offers: to the intake, and their replies back in the
 //! order of the commands.
 
+use super::Counters;
 use super::connection::{Connection, Parked};
 use super::settle::Owed;
-use super::{Counters, blocking};
 use crate::agent::{Cause, Reason};
 use crate::article::{HeadError, MessageId};
 use crate::clock;
@@ -11,6 +11,7 @@ use crate::intake::{self, Offer, Origin, newslog};
 use crate::session::reply::{self, Answer};
 use crate::session::{Received, Transfer, Via};
 use crate::store::Outcome;
+use crate::transport::blocking;
 use crate::wire::TERMINATOR;
 use std::sync::PoisonError;
 use std::time::Duration;

@@ -10,6 +10,7 @@ use crate::accounts::{Account, Password};
 use crate::limits::{ACCOUNT_NAME_MAX, COMPRESSED_MAX, HASHES_MAX};
 use crate::session::{Credentials, Login};
 use crate::tls::server::dns_names;
+use rustls::ServerConnection;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -161,9 +162,10 @@ impl Connection {
     pub(super) async fn handshake(&mut self) -> io::Result<()> {
         let config = self.entry.as_ref().and_then(|entry| entry.door.tls());
         let config = config.ok_or_else(|| io::Error::other("the certificate is gone"))?;
+        let session = ServerConnection::new(config).map_err(io::Error::other)?;
         let within = HANDSHAKE_MAX.min(Duration::from_secs(self.service.limits.idle_s));
         let done = tokio::select! {
-            done = timeout(within, self.transport.start_tls(config)) => done.unwrap_or_else(|late| Err(late.into())),
+            done = timeout(within, self.transport.start_tls(session.into())) => done.unwrap_or_else(|late| Err(late.into())),
             () = self.service.stop.cancelled() => return Err(ErrorKind::Interrupted.into()),
         };
         if let Err(error) = done {
@@ -174,7 +176,7 @@ impl Connection {
             return Err(error);
         }
         Counters::add(&self.service.counters.tls, 1);
-        let names = self.transport.client_certificate().map(dns_names).unwrap_or_default();
+        let names = self.transport.certificate().map(dns_names).unwrap_or_default();
         let find = |name: &String| self.entry.as_ref()?.door.accounts().find(name);
         if let Some(account) = names.iter().find_map(find)
             && let Login::Accepted(rights) = self.enter(&account)

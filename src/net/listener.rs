@@ -2,7 +2,8 @@
 
 use super::connection::serve;
 use super::door::{Door, Entry};
-use super::{Counters, Service, Transport};
+use super::{Counters, Service};
+use crate::transport::Transport;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -8,7 +8,6 @@
 
 mod articles;
 mod connection;
-mod deflate;
 mod door;
 mod gate;
 mod listener;
@@ -18,13 +17,10 @@ mod reading;
 mod settle;
 mod stream;
 mod tell;
-mod tls;
-mod transport;
 
 pub use connection::serve;
 pub use door::{Admitted, Door, Entry};
 pub use listener::listen;
-pub use transport::Transport;
 
 use crate::config::{Limits, Lists};
 use crate::intake::Intake;
@@ -174,15 +170,5 @@ impl Service {
     pub(crate) fn permits(&self, octets: usize) -> u32 {
         let all = (self.limits.in_flight_bytes_max / 1024).max(1);
         u32::try_from(octets.div_ceil(1024).min(all)).unwrap_or(u32::MAX)
-    }
-}
-
-/// Runs something that may wait for a disk, without holding up the other tasks of this thread.
-pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        // One thread only (a simulation): there is nobody to make way for.
-        _ => work(),
     }
 }

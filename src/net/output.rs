@@ -1,13 +1,13 @@
 //! The way out of a connection: answers piece by piece, as the client takes them.
 
 use super::connection::{Connection, TURN_OCTETS};
+use super::reading;
 use super::stream::Stream;
-use super::transport::LAYER_PIECE;
-use super::{blocking, reading};
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::Ask;
 use crate::session::reply;
 use crate::store::ReadError;
+use crate::transport::{LAYER_PIECE, blocking};
 use std::io::{self, ErrorKind};
 
 /// Octets of a file sent before anybody else on this thread gets a turn.

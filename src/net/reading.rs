@@ -1,7 +1,7 @@
 //! Reading articles for a connection: find, read what is small at once, leave the rest to a stream.
 
+use super::Service;
 use super::stream::{Filter, Item, Numbers, Stream, field_value};
-use super::{Service, blocking};
 use crate::access::Scope;
 use crate::article::MessageId;
 use crate::article::date;
@@ -11,6 +11,7 @@ use crate::session::ask::{ListKind, Rows};
 use crate::session::reply;
 use crate::session::{Ask, Locator, Server};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
+use crate::transport::blocking;
 use crate::wildmat::TextPattern;
 use crate::wire::{ListFile, Part, Range};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Answers that may be long: produced piece by piece as the client takes them, so that a connection
 //! never holds more than one piece.
 
-use super::{blocking, reading};
+use super::reading;
 use crate::access::Scope;
 use crate::article::{Head, overview};
 use crate::clock::Timestamp;
@@ -9,6 +9,7 @@ use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
 use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
+use crate::transport::blocking;
 use crate::wildmat::{TextPattern, Wildmat};
 use std::fs::File;
 use std::sync::Arc;

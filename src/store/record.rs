@@ -4,18 +4,20 @@
 //!
 //! ```text
 //!  0  magic 4 | crc 4                    crc: CRC-32 of octets 8.. to the end of the facts
-//!  8  total 4 | kind 1 | 0 1 | newsgroups filed in 2
+//!  8  total 4 | kind 1 | traits 1 | newsgroups filed in 2
 //! 16  seq 8   | arrived, ms 8
 //! 32  date, ms 8 | head length 4 | body length 4
 //! 48  lines 4 | stuffed 4 | head crc 4 | body crc 4
 //! 64  Message-ID length 2 | source length 2 | Newsgroups length 4
 //! 72  Path length 4 | row length 4
-//! 80  numbers length 4 | 0 4
-//! 88  facts: (newsgroup id 4, number 8)*  Message-ID  Newsgroups  source  Path  row
+//! 80  numbers length 4 | Distribution length 2 | 0 2
+//! 88  facts: (newsgroup id 4, number 8)*  Message-ID  Newsgroups  source  Distribution  Path  row
 //!     head   as served; its last line is Xref
 //!     body   the empty line, the body, the terminator
 //!     zeros  to a multiple of 8
 //! ```
+//!
+//! Traits: bits 0 and 1 are the article's kind, bit 2 says that it is not passed on.
 //!
 //! An act (a newsgroup set or removed, a peer's state) has its JSON text in the row's place and no
 //! article. The row is the overview row as served, so that a rebuild never parses an article and
@@ -24,6 +26,7 @@
 //! log's salt, so that octets of an article cannot pass for a record where the log is damaged.
 
 use super::types::{NewArticle, Seq};
+use crate::article::ArticleKind;
 use crate::clock::Timestamp;
 use crate::decimal;
 
@@ -35,6 +38,10 @@ pub(super) const FACTS_MAX: usize = 64 << 20;
 const RECORD_MAX: u64 = 1 << 31;
 /// Every record begins with it.
 pub(super) const MAGIC: [u8; 4] = [0xF5, b'R', b'e', b'1'];
+/// The traits' bits of the article's kind.
+const KIND: u8 = 3;
+/// The trait of an article that is not passed on.
+const KEPT: u8 = 4;
 /// One newsgroup of the facts.
 const FILED: usize = 12;
 
@@ -65,6 +72,7 @@ pub(super) struct Header {
     pub stuffed: u32,
     pub head_crc: u32,
     pub body_crc: u32,
+    traits: u8,
     filed: u16,
     id_len: u16,
     source_len: u16,
@@ -72,6 +80,7 @@ pub(super) struct Header {
     path_len: u32,
     row_len: u32,
     numbers_len: u32,
+    distribution_len: u16,
     crc: u32,
 }
 
@@ -105,6 +114,7 @@ impl Header {
         let header = Self {
             kind,
             crc: u32_at(bytes, 4)?,
+            traits: bytes[13],
             filed: u16_at(bytes, 14)?,
             seq: Seq(u64_at(bytes, 16)?),
             arrived: ms(24)?,
@@ -121,6 +131,7 @@ impl Header {
             path_len: u32_at(bytes, 72)?,
             row_len: u32_at(bytes, 76)?,
             numbers_len: u32_at(bytes, 80)?,
+            distribution_len: u16_at(bytes, 84)?,
         };
         let fits = header.article_at() <= FACTS_MAX
             && header.total() <= RECORD_MAX
@@ -134,7 +145,7 @@ impl Header {
         out[4..8].copy_from_slice(&self.crc.to_le_bytes());
         out[8..12].copy_from_slice(&(self.total() as u32).to_le_bytes());
         out[12] = self.kind as u8;
-        out[13] = 0;
+        out[13] = self.traits;
         out[14..16].copy_from_slice(&self.filed.to_le_bytes());
         out[16..24].copy_from_slice(&self.seq.0.to_le_bytes());
         out[24..32].copy_from_slice(&self.arrived.unix_ms().to_le_bytes());
@@ -151,7 +162,8 @@ impl Header {
         out[72..76].copy_from_slice(&self.path_len.to_le_bytes());
         out[76..80].copy_from_slice(&self.row_len.to_le_bytes());
         out[80..84].copy_from_slice(&self.numbers_len.to_le_bytes());
-        out[84..88].fill(0);
+        out[84..86].copy_from_slice(&self.distribution_len.to_le_bytes());
+        out[86..88].fill(0);
     }
 
     /// Where in the record the article begins: octets of the fixed part and the facts.
@@ -161,8 +173,23 @@ impl Header {
             + usize::from(self.id_len)
             + usize::from(self.source_len)
             + self.newsgroups_len as usize
+            + usize::from(self.distribution_len)
             + self.path_len as usize
             + self.row_len as usize
+    }
+
+    /// What the article carries.
+    pub fn article_kind(&self) -> ArticleKind {
+        match self.traits & KIND {
+            1 => ArticleKind::Yenc,
+            2 => ArticleKind::Binary,
+            _ => ArticleKind::Text,
+        }
+    }
+
+    /// The article is not passed on.
+    pub fn kept(&self) -> bool {
+        self.traits & KEPT != 0
     }
 
     /// Octets of the article.
@@ -236,6 +263,12 @@ impl<'a> Record<'a> {
         self.part(at, self.header.source_len.into())
     }
 
+    /// The names in Distribution.
+    pub fn distribution(&self) -> &'a [u8] {
+        let end = self.facts.len() - self.header.row_len as usize - self.header.path_len as usize;
+        &self.facts[end - usize::from(self.header.distribution_len)..end]
+    }
+
     /// The value of Path.
     pub fn path(&self) -> &'a [u8] {
         let end = self.facts.len() - self.header.row_len as usize;
@@ -295,6 +328,7 @@ pub(super) fn encode_article(
     out.extend_from_slice(id.as_bytes());
     out.extend_from_slice(article.newsgroups.as_bytes());
     out.extend_from_slice(article.source.as_bytes());
+    out.extend_from_slice(article.distribution.as_bytes());
     out.extend_from_slice(&article.path);
     let row_at = out.len();
     let head_len = article.head.len() + XREF.len() + identity.len() + 1 + numbered.numbers.len() + 2;
@@ -327,6 +361,7 @@ pub(super) fn encode_article(
         stuffed: u32::try_from(article.stuffed).unwrap_or(u32::MAX),
         head_crc: crc32fast::hash(&out[head_at..]),
         body_crc: numbered.body_crc,
+        traits: article.kind as u8 | if article.kept { KEPT } else { 0 },
         filed: numbered.filed.len() as u16,
         id_len: id.len() as u16,
         source_len: article.source.len() as u16,
@@ -334,6 +369,7 @@ pub(super) fn encode_article(
         path_len: article.path.len() as u32,
         row_len: row.len() as u32,
         numbers_len: numbered.numbers.len() as u32,
+        distribution_len: article.distribution.len() as u16,
         crc: 0,
     };
     header.write(&mut out[start..start + HEADER]);
@@ -350,6 +386,7 @@ pub(super) fn fits(article: &NewArticle) -> bool {
     facts + article.head.len() < FACTS_MAX / 2
         && (article.body.len() as u64) < RECORD_MAX / 2
         && article.source.len() <= usize::from(u16::MAX)
+        && article.distribution.len() <= usize::from(u16::MAX)
         && article.groups.len() <= usize::from(u16::MAX)
 }
 
@@ -380,6 +417,7 @@ pub(super) fn encode_act(out: &mut Vec<u8>, act: &ActText<'_>) -> u64 {
         stuffed: 0,
         head_crc: 0,
         body_crc: 0,
+        traits: 0,
         filed: 0,
         id_len: 0,
         source_len: 0,
@@ -387,6 +425,7 @@ pub(super) fn encode_act(out: &mut Vec<u8>, act: &ActText<'_>) -> u64 {
         path_len: 0,
         row_len: text.len() as u32,
         numbers_len: 0,
+        distribution_len: 0,
         crc: 0,
     };
     header.write(&mut out[start..start + HEADER]);

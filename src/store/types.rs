@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, RealDisk};
 use super::groups::Group;
-use crate::article::{MessageId, NewsgroupName};
+use crate::article::{ArticleKind, MessageId, NewsgroupName};
 use crate::clock::Timestamp;
 use bytes::Bytes;
 use std::fmt;
@@ -58,6 +58,12 @@ pub struct NewArticle {
     pub groups: Vec<Arc<Group>>,
     /// All names in Newsgroups: what feeds match.
     pub newsgroups: String,
+    /// The names in Distribution, comma-separated; empty: none (RFC 5536 s.3.2.4).
+    pub distribution: String,
+    /// What it carries.
+    pub kind: ArticleKind,
+    /// It stays here: feeds pass it by.
+    pub kept: bool,
     /// The new value of Path: what feeds look in for the peer's identity.
     pub path: Vec<u8>,
     /// The article's own date: Injection-Date, else Date.
@@ -204,6 +210,12 @@ pub struct LogEntry {
     pub id: MessageId,
     /// The names in its Newsgroups, comma-separated.
     pub newsgroups: String,
+    /// The names in Distribution, comma-separated; empty: none.
+    pub distribution: String,
+    /// What it carries.
+    pub kind: ArticleKind,
+    /// It stays here: no feed passes it on.
+    pub kept: bool,
     /// The local newsgroups and the numbers given there: `group:number` separated by blanks, as in Xref.
     pub numbers: String,
     /// Its Path as stored (own identity first).

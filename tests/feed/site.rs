@@ -4,7 +4,7 @@ use crate::receiver::Receiver;
 use bytes::Bytes;
 use feedd::article::{MessageId, NewsgroupName, PathIdentity};
 use feedd::clock;
-use feedd::config::Peer;
+use feedd::config::{Contract, Dial, Peer};
 use feedd::feed::{FeedStatus, Feeds};
 use feedd::store::{GroupStatus, NewArticle, Options, Outcome, Seq, Settle, Store, Wait};
 use feedd::wildmat::Wildmat;
@@ -102,6 +102,9 @@ impl Site {
             stuffed: 0,
             groups: newsgroups.split(',').map(|name| self.store.group(name).unwrap()).collect(),
             newsgroups: newsgroups.to_owned(),
+            distribution: String::new(),
+            kind: feedd::article::ArticleKind::Text,
+            kept: false,
             path: path.as_bytes().to_vec(),
             date: clock::now(),
             arrived: clock::now(),
@@ -166,14 +169,11 @@ pub fn peer(name: &str, receiver: &Receiver) -> Arc<Peer> {
 
 pub fn peer_at(name: &str, address: SocketAddr) -> Arc<Peer> {
     Arc::new(Peer {
-        name: name.to_owned(),
-        identities: vec![PathIdentity::try_from(format!("{name}.example").as_str()).unwrap()],
-        address: Some(address.to_string()),
-        accept_from: Vec::new(),
-        send: Wildmat::parse_subscription("local.*,@local.poison").unwrap(),
-        accept: Wildmat::parse("*").unwrap(),
+        dial: Some(Dial::to(address.into())),
+        send: Contract::of(Wildmat::parse_subscription("local.*,@local.poison").unwrap()),
         connections: 2,
         window: 64,
         retry_max_s: 1,
+        ..Peer::new(name, PathIdentity::try_from(format!("{name}.example").as_str()).unwrap())
     })
 }

@@ -1,32 +1,30 @@
 //! The TLS layer of a connection: rustls between the wire and the session, octets in and octets out.
 
 use bytes::{Buf, BytesMut};
+use rustls::Connection;
 use rustls::pki_types::CertificateDer;
-use rustls::{ServerConfig, ServerConnection};
 use std::io::{BufRead, Error, ErrorKind, Result, Write};
-use std::sync::Arc;
 
 /// A TLS connection, from our side; about 8 KiB while it is idle.
 pub(super) struct Tls {
-    session: ServerConnection,
-    /// The client has said that it is done.
+    session: Connection,
+    /// The other side has said that it is done.
     ended: bool,
 }
 
 impl Tls {
-    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Box<Self>> {
-        let mut session = ServerConnection::new(config).map_err(Error::other)?;
+    pub(super) fn new(mut session: Connection) -> Box<Self> {
         // The transport bounds what it gives.
         session.set_buffer_limit(None);
-        Ok(Box::new(Self { session, ended: false }))
+        Box::new(Self { session, ended: false })
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
     }
 
-    /// The certificate that the client has proved to have the key of, if any.
-    pub(super) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
+    /// The certificate that the other side has proved to have the key of, if any.
+    pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
         self.session.peer_certificates()?.first()
     }
 
@@ -44,10 +42,10 @@ impl Tls {
                 .session
                 .process_new_packets()
                 .map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
-            // What came with the end is the client's all the same.
+            // What came with the end is the other side's all the same.
             self.ended |= state.peer_has_closed();
             if self.session.is_handshaking() {
-                // No octet of the client's is taken before it is known to be the client's.
+                // No octet is taken before it is known whose it is.
                 if taken == 0 {
                     break;
                 }

@@ -1,24 +1,25 @@
 //! The byte streams a connection can run over: a socket, and the layers on it. Below is TLS, above
 //! it compression (RFC 8054 s.2.2.2); without either, files leave by `sendfile`.
 
-use super::blocking;
-use super::deflate::Deflate;
-use super::tls::Tls;
+mod deflate;
+mod network;
+mod socket;
+mod tls;
+
+pub use network::{Machine, Network, Pending};
+pub use socket::Pipe;
+
 use bytes::BytesMut;
+use deflate::Deflate;
 use rustix::io::{ReadWriteFlags, preadv2};
-use rustix::net::{Shutdown, shutdown};
-use rustls::ServerConfig;
+use rustls::Connection;
 use rustls::pki_types::CertificateDer;
+use socket::Socket;
 use std::cell::RefCell;
 use std::fs::File;
-use std::future::{Future, poll_fn};
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, IoSliceMut, Write};
 use std::os::unix::fs::FileExt;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
-use tokio::io::{AsyncRead, AsyncReadExt, Interest};
+use tls::Tls;
 use tokio::net::{TcpStream, UnixStream};
 
 /// Octets dropped at a time.
@@ -26,7 +27,7 @@ const DROPPED: usize = 16 * 1024;
 /// Octets taken from the socket at a time.
 const WIRE: usize = 64 * 1024;
 /// Octets given to a layer at a time: each ends with a system call, and all of them fit a core's cache.
-pub(super) const LAYER_PIECE: usize = 128 * 1024;
+pub(crate) const LAYER_PIECE: usize = 128 * 1024;
 
 thread_local! {
     /// What is read of a file for the layers of a connection.
@@ -38,11 +39,6 @@ thread_local! {
 pub struct Transport {
     socket: Socket,
     layers: Option<Box<Layers>>,
-}
-
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
 }
 
 /// What is between the socket and the session, in either direction.
@@ -64,23 +60,28 @@ impl Transport {
         Self { socket: Socket::Tcp(stream), layers: None }
     }
 
+    /// A connection of another kind than the operating system's: a simulated one.
+    pub fn pipe(pipe: Box<dyn Pipe>) -> Self {
+        Self { socket: Socket::Pipe(pipe), layers: None }
+    }
+
     /// The operator's import, over the control socket.
     pub fn unix(stream: UnixStream) -> Self {
         Self { socket: Socket::Unix(stream), layers: None }
     }
 
-    pub(super) async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
 
-    pub(super) async fn writable(&self) -> io::Result<()> {
+    pub(crate) async fn writable(&self) -> io::Result<()> {
         self.socket.writable().await
     }
 
-    /// Does the handshake of a server; everything behind it is TLS.
-    pub(super) async fn start_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+    /// Does the handshake of a server or of a client; everything behind it is TLS.
+    pub(crate) async fn start_tls(&mut self, session: Connection) -> io::Result<()> {
         let layers = self.layers.get_or_insert_default();
-        layers.tls = Some(Tls::new(config)?);
+        layers.tls = Some(Tls::new(session));
         loop {
             let handshaking = layers.tls.as_ref().is_some_and(|tls| tls.is_handshaking());
             match layers.send(&mut self.socket) {
@@ -108,19 +109,20 @@ impl Transport {
     }
 
     /// Packs and unpacks everything from now on. `input` has what the client sent behind its command.
-    pub(super) fn start_deflate(&mut self, input: &mut BytesMut) {
+    pub(crate) fn start_deflate(&mut self, input: &mut BytesMut) {
         let layers = self.layers.get_or_insert_default();
         layers.deflate = Some(Deflate::new());
         layers.packed = input.split();
     }
 
-    pub(super) fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.layers.as_ref()?.tls.as_ref()?.client_certificate()
+    /// The certificate that the other side has proved to have the key of, if any.
+    pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.layers.as_ref()?.tls.as_ref()?.certificate()
     }
 
     /// Reads to the end of `input`, into its spare capacity where no layer is in between; `Ok(0)` is the
     /// end.
-    pub(super) async fn read_now(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+    pub(crate) async fn read_now(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         let Some(layers) = &mut self.layers else { return self.socket.read_now(input, 0).await };
         loop {
             let count = layers.unwrap(input)?;
@@ -145,7 +147,7 @@ impl Transport {
     }
 
     /// Takes some of `bytes`: how many. They are sent at the latest by [`flush`](Self::flush).
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(layers) = &mut self.layers else { return self.socket.write(bytes) };
         // One piece at a time is held here: what the client does not take stays with the session.
         layers.send(&mut self.socket)?;
@@ -158,7 +160,7 @@ impl Transport {
     }
 
     /// Sends what the layers hold; would-block while there is something left.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         let Some(layers) = &mut self.layers else { return Ok(()) };
         layers.send(&mut self.socket)?;
         if let Some(deflate) = &mut layers.deflate {
@@ -173,7 +175,7 @@ impl Transport {
     /// Says that nothing more will be sent, and drops what still arrives until the client ends, too. A
     /// socket closed with octets unread resets the connection, and the client might never see the last
     /// replies.
-    pub(super) async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         if let Some(layers) = &mut self.layers
             && let Some(tls) = &mut layers.tls
         {
@@ -185,11 +187,7 @@ impl Transport {
             }
         }
         self.layers = None;
-        let ended = match &self.socket {
-            Socket::Tcp(stream) => shutdown(stream, Shutdown::Write),
-            Socket::Unix(stream) => shutdown(stream, Shutdown::Write),
-        };
-        if ended.is_err() {
+        if self.socket.end().is_err() {
             return;
         }
         let mut dropped = BytesMut::new();
@@ -205,12 +203,12 @@ impl Transport {
     }
 
     /// Can files be sent without being read?
-    pub(super) fn sends_files(&self) -> bool {
-        self.layers.is_none()
+    pub(crate) fn sends_files(&self) -> bool {
+        self.layers.is_none() && !matches!(self.socket, Socket::Pipe(_))
     }
 
     /// Takes some of the `count` octets of `file` from `offset`, as [`write`](Self::write) does: how many.
-    pub(super) fn copy_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+    pub(crate) fn copy_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         if let Some(layers) = &mut self.layers {
             // Else the octets are read in vain.
             layers.send(&mut self.socket)?;
@@ -225,14 +223,8 @@ impl Transport {
     }
 
     /// Sends up to `count` octets of `file` from `offset` without copying them through this process.
-    pub(super) fn try_send_file(&self, file: &File, mut offset: u64, count: usize) -> io::Result<usize> {
-        let mut send = |socket: rustix::fd::BorrowedFd<'_>| {
-            rustix::fs::sendfile(socket, file, Some(&mut offset), count).map_err(io::Error::from)
-        };
-        match &self.socket {
-            Socket::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
-            Socket::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
-        }
+    pub(crate) fn try_send_file(&self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        self.socket.send_file(file, offset, count)
     }
 }
 
@@ -317,34 +309,6 @@ impl Layers {
     }
 }
 
-impl Socket {
-    /// Reads into the spare capacity of `into`, of which there are at least `room` octets.
-    ///
-    /// Not `try_read`: only this way a read that found less than there was room for tells the runtime
-    /// that the socket is empty, and the next one needs no system call to find that out.
-    async fn read_now(&mut self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
-        into.reserve(room);
-        match self {
-            Self::Tcp(stream) => read_now(stream, into).await,
-            Self::Unix(stream) => read_now(stream, into).await,
-        }
-    }
-
-    async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-        }
-    }
-
-    async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.writable().await,
-            Self::Unix(stream) => stream.writable().await,
-        }
-    }
-}
-
 /// Reads at least one octet of a file, in a wait for the disk only if they are not in memory.
 fn read_some(file: &File, offset: u64, piece: &mut [u8]) -> io::Result<usize> {
     let mut slices = [IoSliceMut::new(piece)];
@@ -360,33 +324,12 @@ fn read_some(file: &File, offset: u64, piece: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Writing that would block says so.
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
-        }
+/// Runs something that may wait for a disk, without holding up the other tasks of this thread.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // One thread only (a simulation): there is nobody to make way for.
+        _ => work(),
     }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write_vectored(pieces),
-            Self::Unix(stream) => stream.try_write_vectored(pieces),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Polls one read, once.
-async fn read_now(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> io::Result<usize> {
-    let mut read = pin!(stream.read_buf(input));
-    poll_fn(|context| match read.as_mut().poll(context) {
-        Poll::Pending => Poll::Ready(Err(ErrorKind::WouldBlock.into())),
-        done => done,
-    })
-    .await
 }
