@@ -4,7 +4,7 @@
 
 use feedd::article::NewsgroupName;
 use feedd::config::Config;
-use feedd::intake::{Intake, Origin};
+use feedd::intake::{ImportRules, Intake, Origin};
 use feedd::net::{Admitted, Service, serve};
 use feedd::session::Rights;
 use feedd::store::{Disk, GroupStatus, Options, RealDisk, Store};
@@ -38,7 +38,7 @@ impl Disk for Filling {
 /// Says everything at once, ends, and returns the codes of the replies behind the greeting.
 async fn codes(service: &Arc<Service>, said: String) -> Vec<String> {
     let rights = Rights { read: true, post: true, offer: true };
-    let relay = Some(Origin::Import { no_cutoff: true, create_groups: false });
+    let relay = Some(Origin::Import(ImportRules { no_cutoff: true, ..ImportRules::default() }));
     let admitted = Admitted::operator("tester", rights, relay);
     let (mut client, server) = UnixStream::pair().unwrap();
     let serving = tokio::spawn(serve(Transport::unix(server), service.clone(), admitted, None));

@@ -2,6 +2,7 @@
 
 use super::protocol::{Request, Response};
 use super::socket;
+use crate::intake::ImportRules;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -16,12 +17,8 @@ pub fn ask(data: &Path, request: &Request) -> io::Result<Option<Response>> {
 
 /// Asks the site to go over to NNTP: the connection that the greeting comes on, or the answer that
 /// says why not. None when the site does not run.
-pub fn import(
-    data: &Path,
-    no_cutoff: bool,
-    create_groups: bool,
-) -> io::Result<Option<Result<UnixStream, String>>> {
-    let Some(mut stream) = send(data, &Request::Import { no_cutoff, create_groups })? else {
+pub fn import(data: &Path, rules: &ImportRules) -> io::Result<Option<Result<UnixStream, String>>> {
+    let Some(mut stream) = send(data, &Request::Import(rules.clone()))? else {
         return Ok(None);
     };
     // Not an octet further than the newline: the greeting stands behind it.

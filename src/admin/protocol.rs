@@ -2,6 +2,7 @@
 
 use crate::config::Peer;
 use crate::feed::FeedStatus;
+use crate::intake::ImportRules;
 use crate::store::{Group, Stats, VerifyReport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,12 +46,7 @@ pub enum Request {
     /// Read the config again.
     Reload,
     /// Go over to NNTP and take articles, as from a peer with every right.
-    Import {
-        /// Old articles are welcome.
-        no_cutoff: bool,
-        /// Newsgroups that an article names are created.
-        create_groups: bool,
-    },
+    Import(ImportRules),
 }
 
 /// What is answered.
@@ -172,7 +168,7 @@ mod tests {
             Request::Status,
             Request::Verify,
             Request::Reload,
-            Request::Import { no_cutoff: true, create_groups: false },
+            Request::Import(ImportRules { no_cutoff: true, ..ImportRules::default() }),
         ];
         for request in requests {
             let line = serde_json::to_string(&request).unwrap();

@@ -1,6 +1,7 @@
 //! The site's end of the control socket.
 
 use super::protocol::{REQUEST_MAX, Request, Response};
+use crate::intake::ImportRules;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +20,8 @@ pub trait Control: Send + Sync + 'static {
     fn answer(&self, request: Request) -> impl Future<Output = Response> + Send;
 
     /// Speaks NNTP on a connection whose import has been granted, until it ends; the greeting comes
-    /// first. The articles are those of [`crate::intake::Origin::Import`] with these options.
-    fn import(
-        &self,
-        stream: UnixStream,
-        no_cutoff: bool,
-        create_groups: bool,
-    ) -> impl Future<Output = ()> + Send;
+    /// first. The articles are those of [`crate::intake::Origin::Import`] by these rules.
+    fn import(&self, stream: UnixStream, rules: ImportRules) -> impl Future<Output = ()> + Send;
 }
 
 /// Serves the control socket until `stop`. Requests that are being answered are finished by their own
@@ -60,9 +56,9 @@ async fn converse<C: Control>(mut stream: UnixStream, control: &C) {
         Err(_) => return,
     };
     tracing::debug!(?request, "control");
-    if let Request::Import { no_cutoff, create_groups } = request {
+    if let Request::Import(rules) = request {
         if reply(&mut stream, &Response::Import).await {
-            control.import(stream, no_cutoff, create_groups).await;
+            control.import(stream, rules).await;
         }
     } else {
         let response = control.answer(request).await;

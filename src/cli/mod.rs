@@ -13,6 +13,7 @@ mod import;
 mod init;
 mod output;
 mod peer;
+mod pull;
 mod run;
 mod site;
 mod status;
@@ -93,6 +94,13 @@ enum Command {
     Reload(ConfigFile),
     /// Feed articles into the site from files, folders, mbox, rnews batches or tar archives
     Import(import::Arguments),
+    /// Bring the articles of another server to this site, as its reader
+    ///
+    /// Only newsgroups that this site has are looked into, unless --create-groups is given. Articles get
+    /// this site's own numbers and are not passed on to its peers, unless --propagate is given. What has
+    /// been brought is kept in a file: the same command goes on where it was stopped, and brings what is
+    /// new when it is run again.
+    Pull(pull::Arguments),
     /// Show a federation at work: some sites on this machine, in a temporary folder
     Demo(demo::Arguments),
 }
@@ -129,6 +137,7 @@ pub fn feedd() -> ExitCode {
         Command::Verify(report) => store::verify(&report),
         Command::Reload(file) => status::reload(&file),
         Command::Import(arguments) => import::import(&arguments),
+        Command::Pull(arguments) => pull::pull(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
     };
     match done {

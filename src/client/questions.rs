@@ -1,6 +1,7 @@
 //! What a reader asks: newsgroups, articles, overviews, header fields; and POST.
 
 use super::{Answer, Client, ClientError};
+use crate::clock::Timestamp;
 use crate::wire::{Code, block};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -142,6 +143,24 @@ impl Client {
             Err(error) => return Err(error),
         }
         Ok(groups)
+    }
+
+    /// The server's clock (RFC 3977 s.7.1), Unix seconds.
+    pub fn date(&mut self) -> Result<i64, ClientError> {
+        self.again(|client| {
+            let answer = client.expect("DATE", 111)?;
+            let at = chrono::NaiveDateTime::parse_from_str(answer.text.trim(), "%Y%m%d%H%M%S");
+            at.map(|at| at.and_utc().timestamp()).map_err(|_| ClientError::Protocol(answer.to_string()))
+        })
+    }
+
+    /// The Message-IDs of what has come since then in the newsgroups that match (RFC 3977 s.7.4). Many
+    /// servers do not answer that.
+    pub fn newnews(&mut self, wildmat: &str, since: Timestamp) -> Result<Vec<String>, ClientError> {
+        let since = chrono::DateTime::from_timestamp(since.unix_s(), 0).unwrap_or_default();
+        let line = format!("NEWNEWS {wildmat} {} GMT", since.format("%Y%m%d %H%M%S"));
+        let block = self.again(|client| client.ask(&line, 230))?;
+        Ok(text_lines(&block).filter(|line| !line.is_empty()).map(Cow::into_owned).collect())
     }
 
     /// Posts a proto-article, with any line ends and without dot-stuffing (RFC 3977 s.6.3.1): the

@@ -23,6 +23,7 @@ pub use lists::Lists;
 pub use network::{BadNetwork, Network, Source};
 pub use rules::{Rule, Scope, Subject};
 pub use site::own_identity;
+pub use size::parse as octets_of;
 
 use crate::article::PathIdentity;
 use crate::limits;

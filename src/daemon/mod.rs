@@ -10,7 +10,7 @@ use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
 use crate::article::NewsgroupName;
 use crate::config::{Config, Mistake, Peer};
 use crate::feed::Feeds;
-use crate::intake::{Intake, Origin};
+use crate::intake::{ImportRules, Intake, Origin};
 use crate::net::{self, Admitted, Counters, Service};
 use crate::session::Rights;
 use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
@@ -240,9 +240,9 @@ impl admin::server::Control for Daemon {
         }
     }
 
-    async fn import(&self, stream: UnixStream, no_cutoff: bool, create_groups: bool) {
+    async fn import(&self, stream: UnixStream, rules: ImportRules) {
         let rights = Rights { read: true, post: false, offer: true };
-        let relay = Some(Origin::Import { no_cutoff, create_groups });
+        let relay = Some(Origin::Import(rules));
         let admitted = Admitted::operator("import", rights, relay);
         let serving = net::serve(Transport::unix(stream), self.inner.service.clone(), admitted, None);
         self.inner.tasks.track_future(serving).await;

@@ -3,7 +3,7 @@
 //!
 //! Intake is synchronous and never waits for the disk: what it accepts it hands to the store's
 //! writer, whose outcome reaches the connection through [`crate::store::Settle`]. (The one exception
-//! is an import that creates newsgroups, see [`Origin::Import`].)
+//! is an import that creates newsgroups, see [`ImportRules::create_groups`].)
 //!
 //! - Duplicates are the history's business (RFC 5537 s.3.3): an id is reserved before its article is
 //!   looked at, so that of two connections that bring it only one gets through.
@@ -46,13 +46,22 @@ pub enum Origin {
         may_post: Scope,
     },
     /// The operator's import: every newsgroup accepted; Path is kept, own identity prepended.
-    Import {
-        /// Old articles are welcome.
-        no_cutoff: bool,
-        /// Newsgroups that an article names are created. That waits for the disk: only for callers
-        /// that may block.
-        create_groups: bool,
-    },
+    Import(ImportRules),
+}
+
+/// How an import is judged, and what becomes of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ImportRules {
+    /// Old articles are welcome.
+    pub no_cutoff: bool,
+    /// Newsgroups that an article names are created. That waits for the disk: only for callers
+    /// that may block.
+    pub create_groups: bool,
+    /// The articles stay here: no peer is owed them.
+    pub kept: bool,
+    /// Where they come from, in a form that no peer's name has (`pull:HOST`); empty: files.
+    pub from: String,
 }
 
 /// What became of an offer (CHECK, IHAVE).
@@ -98,7 +107,8 @@ impl Origin {
                 _ => address,
             },
             Self::Poster { address, account, .. } => account.as_ref().unwrap_or(address),
-            Self::Import { .. } => "localhost",
+            Self::Import(rules) if !rules.from.is_empty() => &rules.from,
+            Self::Import(_) => "localhost",
         }
     }
 }
@@ -160,7 +170,7 @@ impl Intake {
         let now = clock::now();
         let poster = match origin {
             Origin::Peers { address, .. } | Origin::Poster { address, .. } => Some(address.as_str()),
-            Origin::Import { .. } => None,
+            Origin::Import(_) => None,
         };
         let mut random = [0; injecting::RANDOM_LEN];
         let fresh = match getrandom::fill(&mut random) {
@@ -220,7 +230,7 @@ impl Intake {
                 let policy = self.policy(now, self.site.cutoff_days);
                 relaying::judge(article, id, source, &policy, |name| self.group(name))
             }
-            Origin::Import { no_cutoff, create_groups } => {
+            Origin::Import(ImportRules { no_cutoff, create_groups, .. }) => {
                 let cutoff_days = self.site.cutoff_days.filter(|_| !no_cutoff);
                 let policy = self.policy(now, cutoff_days);
                 let mut trouble = None;
@@ -242,7 +252,14 @@ impl Intake {
             }
         };
         match verdict {
-            Ok(accepted) => Verdict::Accept(new_relayed(id, accepted, article, now)),
+            Ok(accepted) => {
+                let mut new = new_relayed(id, accepted, article, now);
+                if let Origin::Import(rules) = origin {
+                    new.kept = rules.kept;
+                    new.source.clone_from(&rules.from);
+                }
+                Verdict::Accept(new)
+            }
             Err(reason) => Verdict::Refuse(reason),
         }
     }

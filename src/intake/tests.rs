@@ -210,7 +210,9 @@ fn an_import_takes_old_articles_and_creates_newsgroups_when_told_to() {
     let bench = Bench::new();
     let text = "Path: x!y\nFrom: a\nNewsgroups: rec.new,rec.newer\nSubject: s\n\
                 Date: 6 Apr 93 14:22 EDT\nMessage-ID: <old@x>\n\nbody\n";
-    let import = |no_cutoff, create_groups| Origin::Import { no_cutoff, create_groups };
+    let import = |no_cutoff, create_groups| {
+        Origin::Import(ImportRules { no_cutoff, create_groups, ..ImportRules::default() })
+    };
     assert!(matches!(bench.relay(&import(false, true), text, None), Received::Rejected(Reason::TooOld)));
     let unwanted = bench.relay(&import(true, false), text, None);
     assert!(matches!(unwanted, Received::Rejected(Reason::UnwantedNewsgroup(_))), "{unwanted:?}");

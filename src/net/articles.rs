@@ -104,7 +104,7 @@ impl Connection {
                 let held = self.held.take_if(|_| transfer.via == Via::Ihave);
                 let relay = || intake.relay(origin, id, article.clone(), held, &self.waiter, tag);
                 // An import may create newsgroups, which waits for the disk.
-                if matches!(origin, Origin::Import { .. }) { blocking(relay) } else { relay() }
+                if matches!(origin, Origin::Import(_)) { blocking(relay) } else { relay() }
             }
             // The session lets nobody transfer who may not offer.
             _ => intake::Received::Rejected(Reason::NotPermitted("offering")),

@@ -1,7 +1,8 @@
 //! Files to and from servers: [`upload`] posts them in parts, [`fetch`] gets them from the articles
-//! that an NZB lists, over several connections each.
+//! that an NZB lists, over several connections each. And whole newsgroups: [`pull`] brings the articles
+//! of another server to this site, as a reader.
 //!
-//! Both keep a journal of what has been done, so that one that was killed goes on where it was: what
+//! All keep a journal of what has been done, so that one that was killed goes on where it was: what
 //! a journal says is checked (by STAT at the server, by CRC32 on the disk), so that nothing is posted
 //! twice and no octet is taken on trust. Threads of their own, as many as connections; memory is
 //! bounded by connections times what a few articles hold.
@@ -9,8 +10,12 @@
 mod disk;
 pub mod fetch;
 mod journal;
+pub mod pull;
+mod totals;
 pub mod upload;
 mod waiting;
+
+pub use totals::Totals;
 
 use crate::client::{ClientError, Server};
 use crate::wire::Code;

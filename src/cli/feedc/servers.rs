@@ -25,6 +25,7 @@ const SERVER_VARIABLES: [&str; 2] = ["FEEDC_SERVER", "NNTPSERVER"];
 #[serde(rename_all = "lowercase")]
 enum Tls {
     // From the first octet, port 563.
+    #[value(alias = "implicit")]
     On,
     // By STARTTLS, port 119.
     Starttls,

@@ -13,20 +13,18 @@ use super::output::{say, say_json};
 use super::site::Site;
 use super::store::octets_bar;
 use super::{ConfigFile, Failure, run};
-use crate::admin;
+use crate::admin::{self, Request};
 use crate::client::Client;
 use crate::config::Config;
 use crate::daemon::Daemon;
+use crate::intake::ImportRules;
+use crate::transfer::Totals;
 use feeder::Feeder;
-use serde::Serialize;
 use source::{Found, Source};
-use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
 
-/// Different reasons that are counted each for itself.
-const REASONS_MAX: usize = 1000;
 /// Articles between two counts on the progress bar.
 const MESSAGE_EVERY: u64 = 100;
 
@@ -48,78 +46,62 @@ pub(super) struct Arguments {
     site: ConfigFile,
 }
 
-/// What became of all that was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Totals {
-    accepted: u64,
-    duplicate: u64,
-    rejected: u64,
-    /// How often for which reason, in the site's words or, for what was not sent at all, in ours.
-    reasons: BTreeMap<String, u64>,
-}
-
-impl Totals {
-    fn reject(&mut self, reason: &str) {
-        self.rejected += 1;
-        let known = self.reasons.contains_key(reason) || self.reasons.len() < REASONS_MAX;
-        *self.reasons.entry(if known { reason } else { "other reasons" }.to_owned()).or_default() += 1;
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.accepted += other.accepted;
-        self.duplicate += other.duplicate;
-        self.rejected += other.rejected;
-        for (reason, count) in &other.reasons {
-            *self.reasons.entry(reason.clone()).or_default() += count;
-        }
-    }
-
-    /// One line, and one more for each reason.
-    fn shown(&self) -> String {
-        let mut text =
-            format!("accepted {}, duplicate {}, rejected {}", self.accepted, self.duplicate, self.rejected);
-        for (reason, count) in &self.reasons {
-            text.push_str(&format!("\n  rejected: {reason} x{count}"));
-        }
-        text
-    }
-}
-
 pub(super) fn import(arguments: &Arguments) -> Result<(), Failure> {
     let site = Site::load(&arguments.site)?;
     let article_bytes_max = site.config.site.limits.article_bytes_max;
-    let (stream, stopped) = connect(site, arguments)?;
-    let imported = feed(stream, arguments, article_bytes_max);
-    if let Some((runtime, daemon)) = stopped {
-        runtime.block_on(daemon.stop());
-    }
+    let rules = ImportRules {
+        no_cutoff: arguments.no_cutoff,
+        create_groups: arguments.create_groups,
+        ..ImportRules::default()
+    };
+    let entrance = Entrance::of(site)?;
+    let imported = entrance.open(&rules).and_then(|stream| feed(stream, arguments, article_bytes_max));
+    entrance.close();
     imported
 }
 
-/// A site that runs for this import alone.
-type OwnSite = (Runtime, Daemon);
+/// The way into the site's intake: the running site's, or that of one that runs for this command alone.
+pub(super) struct Entrance {
+    data: PathBuf,
+    own: Option<(Runtime, Daemon)>,
+}
 
-/// The connection that articles are sent on.
-fn connect(site: Site, arguments: &Arguments) -> Result<(UnixStream, Option<OwnSite>), Failure> {
-    let data = site.data().to_path_buf();
-    let ask = || {
-        admin::client::import(&data, arguments.no_cutoff, arguments.create_groups)
-            .map_err(|error| Failure::because(format!("the control socket in {}: {error}", data.display())))
-    };
-    if let Some(granted) = ask()? {
-        return Ok((granted.map_err(Failure::Because)?, None));
+impl Entrance {
+    /// Finds the running site, or starts a stopped one for the time of the command, within this process
+    /// and without listening to anybody, so that there is one path and not two.
+    pub(super) fn of(site: Site) -> Result<Self, Failure> {
+        let data = site.data().to_path_buf();
+        if site.ask_running(&Request::Status)?.is_some() {
+            return Ok(Self { data, own: None });
+        }
+        let groups = site.groups();
+        let mut config: Config = site.config;
+        config.site.listen.clear();
+        config.site.listen_tls.clear();
+        config.peers.clear();
+        let runtime = run::runtime()?;
+        let daemon = runtime
+            .block_on(Daemon::start(config, site.path, groups))
+            .map_err(|error| Failure::because(error.0))?;
+        Ok(Self { data, own: Some((runtime, daemon)) })
     }
-    let groups = site.groups();
-    let mut config: Config = site.config;
-    config.site.listen.clear();
-    config.peers.clear();
-    let runtime = run::runtime()?;
-    let daemon = runtime
-        .block_on(Daemon::start(config, site.path, groups))
-        .map_err(|error| Failure::because(error.0))?;
-    match ask()? {
-        Some(granted) => Ok((granted.map_err(Failure::Because)?, Some((runtime, daemon)))),
-        None => Err(Failure::because("the site does not answer on its control socket")),
+
+    /// A connection that articles are sent on.
+    pub(super) fn open(&self, rules: &ImportRules) -> Result<UnixStream, Failure> {
+        let granted = admin::client::import(&self.data, rules).map_err(|error| {
+            Failure::because(format!("the control socket in {}: {error}", self.data.display()))
+        })?;
+        match granted {
+            Some(granted) => granted.map_err(Failure::Because),
+            None => Err(Failure::because("the site does not answer on its control socket")),
+        }
+    }
+
+    /// Stops the site if it runs for this command alone.
+    pub(super) fn close(self) {
+        if let Some((runtime, daemon)) = self.own {
+            runtime.block_on(daemon.stop());
+        }
     }
 }
 
