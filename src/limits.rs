@@ -65,3 +65,7 @@ pub const THROTTLED_MAX: usize = 16_384;
 pub const QUOTAS_MAX: usize = 65_536;
 /// Seconds of silence before a connection is closed, default (RFC 3977 s.3.1: not below 180).
 pub const IDLE_S: u64 = 600;
+/// The port of a server that is named without one (RFC 3977 s.3).
+pub const PORT: u16 = 119;
+/// The same for TLS from the first octet (RFC 8143 s.3).
+pub const TLS_PORT: u16 = 563;

@@ -322,7 +322,7 @@ fn a_peer_is_written_behind_what_the_operator_wrote() {
     for wrong in [
         &["b", "--address", "127.0.0.1:9"][..],
         &["c"],
-        &["c", "--address", "nowhere"],
+        &["c", "--address", "nowhere:0"],
         &["c d", "--address", "x:1"],
     ] {
         let args = [&["peer", "add", "-c", config.to_str().unwrap()], wrong].concat();

@@ -11,10 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
-/// The port of a server that is named without one (RFC 3977 s.3).
-pub const PORT: u16 = 119;
-/// The same for TLS from the first octet (RFC 8143 s.3).
-pub const TLS_PORT: u16 = 563;
+pub use crate::limits::{PORT, TLS_PORT};
 
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

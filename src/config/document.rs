@@ -25,7 +25,8 @@ pub(super) struct At<T> {
 /// A table of the file: the top level, `[limits]`, one `[[peer]]`.
 pub(super) struct Section<'d, 't> {
     document: &'d Document<'t>,
-    table: &'d DeTable<'t>,
+    /// Where a key is looked for, in this order: behind the first one are templates.
+    tables: Vec<&'d DeTable<'t>>,
     /// Where it begins, for what is missing in it.
     pub(super) at: usize,
 }
@@ -105,7 +106,13 @@ impl<'d, 't> Section<'d, 't> {
                 document.mistake(key.span().start, format!("unknown key \"{name}\""), cure);
             }
         }
-        Self { document, table, at }
+        Self { document, tables: vec![table], at }
+    }
+
+    /// What does not stand here is as in `template`, whose keys have been looked at.
+    pub(super) fn or(mut self, template: &Self) -> Self {
+        self.tables.extend(&template.tables);
+        self
     }
 
     pub(super) fn mistake(&self, at: usize, what: impl Into<String>, cure: impl Into<String>) {
@@ -118,7 +125,17 @@ impl<'d, 't> Section<'d, 't> {
     }
 
     fn entry(&self, key: &str) -> Option<&'d Spanned<DeValue<'t>>> {
-        self.table.iter().find_map(|(name, value)| (name.get_ref() == key).then_some(value))
+        self.tables.iter().find_map(|table| entry(table, key))
+    }
+
+    /// Does `key` stand in the section itself, and not in a template?
+    pub(super) fn is_own(&self, key: &str) -> bool {
+        self.tables.first().is_some_and(|table| entry(table, key).is_some())
+    }
+
+    /// Is the value of `key` a text?
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        self.entry(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
     }
 
     fn wrong_type(&self, value: &Spanned<DeValue<'t>>, key: &str, wanted: &str, example: &str) {
@@ -279,11 +296,11 @@ impl<'d, 't> Section<'d, 't> {
         self.entry(key).map(|value| value.span().start)
     }
 
-    /// The table under `key`, which may hold the keys `known`.
+    /// The table under `key`, which may hold the keys `known`; those of templates stand behind it.
     pub(super) fn section(&self, key: &str, known: &[&str]) -> Option<Section<'d, 't>> {
         let value = self.entry(key)?;
         match value.get_ref() {
-            DeValue::Table(table) => Some(Section::new(self.document, table, value.span().start, known)),
+            DeValue::Table(_) => self.sections_or_texts(key, known),
             _ => {
                 self.mistake(
                     value.span().start,
@@ -293,6 +310,27 @@ impl<'d, 't> Section<'d, 't> {
                 None
             }
         }
+    }
+
+    /// The same where a text may stand in the table's place, which is passed by; none when there are
+    /// only such.
+    pub(super) fn sections_or_texts(&self, key: &str, known: &[&str]) -> Option<Section<'d, 't>> {
+        let found = self.tables.iter().enumerate().filter_map(|(layer, table)| {
+            let value = entry(table, key)?;
+            let DeValue::Table(table) = value.get_ref() else { return None };
+            Some((layer, table, value.span().start))
+        });
+        found.fold(None, |merged: Option<Section<'d, 't>>, (layer, table, at)| {
+            // A template's keys were looked at where it stands.
+            let next = match layer {
+                0 => Section::new(self.document, table, at, known),
+                _ => Section { document: self.document, tables: vec![table], at },
+            };
+            Some(match merged {
+                None => next,
+                Some(first) => first.or(&next),
+            })
+        })
     }
 
     /// The tables under `key`, each written as `[[written]]`.
@@ -314,6 +352,10 @@ impl<'d, 't> Section<'d, 't> {
         }
         sections
     }
+}
+
+fn entry<'d, 't>(table: &'d DeTable<'t>, key: &str) -> Option<&'d Spanned<DeValue<'t>>> {
+    table.iter().find_map(|(name, value)| (name.get_ref() == key).then_some(value))
 }
 
 /// The known key that is most like `name`, if any is like it: at most a third of it mistyped.

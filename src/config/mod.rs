@@ -56,6 +56,10 @@ pub const SEGMENT_BYTES: u64 = 1 << 30;
 /// Connections opened to one peer at most, default: enough that one large article does not hold up
 /// the small ones behind it.
 pub const PEER_CONNECTIONS: usize = 4;
+/// Seconds between two batches for a peer that is fed by files, default.
+pub const BATCH_EVERY_S: u64 = 3600;
+/// Octets of such a batch at most, default.
+pub const BATCH_BYTES_MAX: u64 = 64 << 20;
 /// Connections that one peer may have open to us, default.
 pub const PEER_CONNECTIONS_IN_MAX: usize = 64;
 /// Commands in flight on one connection to a peer, default: fills 100 ms of round-trip time at

@@ -2,6 +2,8 @@
 //! with its line and its cure.
 #![allow(clippy::unwrap_used)]
 
+mod peers;
+
 use feedd::article::PathIdentity;
 use feedd::config::{
     self, Config, Dial, DialAddress, Mistake, Network, Peer, Scope, Source, Subject, TlsFiles,
@@ -363,7 +365,7 @@ fn every_mistake_has_its_line_and_its_cure() {
     let peers = [
         "[[peer]]",                                  // 1
         "name = \"b\"",                              // 2
-        "address = \"b.example\"",                   // 3
+        "address = \"b.example:0\"",                 // 3
         "send = \"comp.lang.*,comp.*\"",             // 4
         "accept = \"!local.*\"",                     // 5
         "[[peer]]",                                  // 6
@@ -404,7 +406,7 @@ fn every_mistake_has_its_line_and_its_cure() {
         ("feedd.toml:13: unknown key \"conections_max\"", "did you mean \"connections_max\"?"),
         ("feedd.toml:14: \"segment_bytes\" is a truth value", "write segment_bytes = \"1 GiB\""),
         ("feedd.toml:15: \"crosspost_max\" is 99999999999999999999999", "write a number from 1 to 1000"),
-        ("peers.toml:3: \"b.example\" is no address to dial: it has no port", "write a host and a port"),
+        ("peers.toml:3: \"b.example:0\" is no address to dial: its port is not", "write a host with or"),
         (
             "peers.toml:4: \"send\": the pattern \"comp.lang.*\" can never decide",
             "put the general pattern first",
