@@ -219,9 +219,9 @@ fn server(arguments: &Arguments) -> Result<Server, Failure> {
     }
     server.verification = match (&arguments.pin, &arguments.ca) {
         (Some(_), Some(_)) => return Err(Failure::because("--pin and --ca exclude each other; keep one")),
-        (Some(pin), None) => Verification::Pin(Fingerprint::parse(pin).ok_or_else(|| {
+        (Some(pin), None) => Verification::Pins(vec![Fingerprint::parse(pin).ok_or_else(|| {
             Failure::because(format!("--pin {pin:?} is no SHA-256; write sha256: and 64 hexadecimal digits"))
-        })?),
+        })?]),
         (None, Some(ca)) => Verification::CaFile(ca.clone()),
         (None, None) => Verification::Authorities,
     };

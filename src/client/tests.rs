@@ -102,7 +102,7 @@ impl Scripted {
     fn server(&self, security: Security) -> Server {
         let pin = Fingerprint::of_certificate(&self.certificate);
         let mut server = Server::from(self.address);
-        (server.security, server.verification) = (security, Verification::Pin(pin));
+        (server.security, server.verification) = (security, Verification::Pins(vec![pin]));
         server
     }
 }
@@ -210,7 +210,7 @@ fn a_ca_file_is_believed_and_a_wrong_pin_is_not() {
     assert!(error.contains("for another name"), "{error}");
     server.host = "127.0.0.1".to_owned();
     let other = Fingerprint::parse(&"ab".repeat(32)).unwrap();
-    server.verification = Verification::Pin(other);
+    server.verification = Verification::Pins(vec![other]);
     let error = Client::connect(&server).map(drop).unwrap_err().to_string();
     assert!(error.contains("not the pinned one") && error.contains(&other.to_string()), "{error}");
     scripted.served.join().unwrap();
@@ -329,7 +329,7 @@ fn both_halves_of_tls_move_at_once() {
         }
     });
     let mut server = Server::from(address);
-    (server.security, server.verification) = (Security::Tls, Verification::Pin(pin));
+    (server.security, server.verification) = (Security::Tls, Verification::Pins(vec![pin]));
     let (mut answers, mut commands) = Client::connect(&server).unwrap().into_halves();
     let writer = std::thread::spawn(move || {
         let line = [&b"222 "[..], &[b'x'; 1018], b"\r\n"].concat();

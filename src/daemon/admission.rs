@@ -3,10 +3,11 @@
 use crate::access::{self, Key, LoginHelps, counted_address};
 use crate::accounts::{Account, AccountsFile};
 use crate::config::{Config, Peer, Source};
-use crate::feed::Feeds;
+use crate::feed::{Feeds, Means};
 use crate::intake::Origin;
 use crate::net::{Admitted, Door};
 use crate::session::Rights;
+use crate::tls::client::OwnCertificate;
 use crate::tls::server::{self, TlsError};
 use rustls::ServerConfig;
 use std::collections::HashMap;
@@ -30,6 +31,8 @@ pub(super) struct Rules {
     /// The addresses of the host names in `accept_from`.
     hosts: HashMap<String, Vec<IpAddr>>,
     tls: Option<Arc<ServerConfig>>,
+    /// The same certificate, for when we dial.
+    certificate: Option<Arc<OwnCertificate>>,
 }
 
 impl Rules {
@@ -43,8 +46,15 @@ impl Rules {
             server::config(&files.certificate, &files.key, files.client_authorities.as_deref())
         };
         let tls = files.map(read).transpose()?.map(Arc::new);
+        let own = |files: &crate::config::TlsFiles| OwnCertificate::read(&files.certificate, &files.key);
+        let certificate = files.map(own).transpose()?.map(Arc::new);
         let peers = config.peers.iter().cloned().map(Arc::new).collect();
-        Ok(Self { config, peers, hosts, tls })
+        Ok(Self { config, peers, hosts, tls, certificate })
+    }
+
+    /// What feeds reach peers with.
+    pub(super) fn means(&self) -> Means {
+        Means { certificate: self.certificate.clone(), ..Means::default() }
     }
 }
 

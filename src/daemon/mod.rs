@@ -101,7 +101,7 @@ impl Daemon {
             stop.clone(),
         ));
         service.set_lists(config.lists.clone());
-        let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip));
+        let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip, rules.means()));
         let admission = Arc::new(Admission::new(rules, feeds.clone()));
         let inner = Arc::new(Inner {
             config_path,
@@ -168,6 +168,7 @@ impl Daemon {
         }
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
+        self.inner.feeds.set_certificate(self.inner.admission.rules().means().certificate);
         self.inner.service.set_lists(new.lists.clone());
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;

@@ -1,33 +1,138 @@
-//! Opening a connection to a peer: names are looked up each time, every address is tried.
+//! Opening a connection to a peer: names are looked up each time, every address is tried, and TLS from
+//! the first octet begins here. What is to be done before articles are offered goes along.
 
+use crate::config::{Dial, DialAddress, DialTls};
+use crate::limits::{PORT, TLS_PORT};
+use crate::session::sender::Opening;
+use crate::tls::client::{Handshake, HandshakeError, OwnCertificate, Verification};
+use crate::transport::{Network, Transport};
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 /// How long looking up the name, and connecting to one address, may take each.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(20);
 
-/// Connects to `address`, `host:port`. The error is that of the last address tried.
-pub(super) async fn dial(address: &str) -> io::Result<TcpStream> {
-    let addresses = timeout(PATIENCE, lookup_host(address)).await.map_err(|_| timed_out("looking up"))??;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match timeout(PATIENCE, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Commands are batched here already; waiting for more would only delay them.
-                stream.set_nodelay(true)?;
-                // An idle feed finds out in the end that its peer has vanished without a word.
-                rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
-                return Ok(stream);
+/// A connection that has been opened, and what is left to be done on it.
+pub(super) struct Dialled {
+    pub(super) transport: Transport,
+    pub(super) opening: Opening,
+    /// By what the peer is verified where TLS begins behind STARTTLS.
+    pub(super) upgrade: Option<Upgrade>,
+}
+
+/// TLS behind STARTTLS.
+pub(super) struct Upgrade {
+    host: String,
+    verification: Verification,
+}
+
+/// Connects to a peer. The error is that of the last address tried, one line.
+pub(super) async fn dial(
+    network: &dyn Network,
+    dial: &Dial,
+    own: Option<&OwnCertificate>,
+) -> Result<Dialled, String> {
+    let login = match (&dial.user, &dial.password_file) {
+        (Some(user), Some(file)) => Some((user.clone(), password(file)?)),
+        _ => None,
+    };
+    let verification = verification(dial);
+    let mut last = String::from("there is no address to dial");
+    for address in &dial.addresses {
+        let (mut transport, remote) = match connect(network, dial, address).await {
+            Ok(connected) => connected,
+            Err(why) => {
+                last = format!("{address}: {why}");
+                continue;
             }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = timed_out("connecting"),
+        };
+        if dial.tls == DialTls::Implicit
+            && let Err(error) = start_tls(&mut transport, &address.host, &verification, true, own).await
+        {
+            last = format!("{address}: {error}");
+            continue;
+        }
+        let in_clear_to_ourselves = dial.tls == DialTls::Off && remote.ip().is_loopback();
+        let opening = Opening {
+            start_tls: dial.tls == DialTls::StartTls,
+            login,
+            // Between processes of one host it only costs.
+            compress: dial.compress && (dial.proxy.is_some() || !in_clear_to_ourselves),
+        };
+        let upgrade = opening.start_tls.then(|| Upgrade { host: address.host.clone(), verification });
+        return Ok(Dialled { transport, opening, upgrade });
+    }
+    Err(last)
+}
+
+impl Upgrade {
+    /// Begins TLS on a connection whose STARTTLS has been answered.
+    pub(super) async fn start(
+        &self,
+        transport: &mut Transport,
+        own: Option<&OwnCertificate>,
+    ) -> Result<(), String> {
+        start_tls(transport, &self.host, &self.verification, false, own)
+            .await
+            .map_err(|error| format!("{}: {error}", self.host))
+    }
+}
+
+/// Connects to one of the addresses: the connection, and where it went.
+async fn connect(
+    network: &dyn Network,
+    dial: &Dial,
+    address: &DialAddress,
+) -> Result<(Transport, SocketAddr), String> {
+    let port = address.port.unwrap_or(if dial.tls == DialTls::Implicit { TLS_PORT } else { PORT });
+    let looked_up = timeout(PATIENCE, network.look_up(&address.host, port)).await;
+    let found = looked_up
+        .map_err(|_| "looking up took too long".to_owned())?
+        .map_err(|error| format!("cannot be looked up: {error}"))?;
+    let mut last = "the name has no address".to_owned();
+    for to in found {
+        match timeout(PATIENCE, network.connect(to)).await {
+            Ok(Ok(transport)) => return Ok((transport, to)),
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => last = "connecting took too long".to_owned(),
         }
     }
     Err(last)
 }
 
-fn timed_out(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("{what} took too long"))
+async fn start_tls(
+    transport: &mut Transport,
+    host: &str,
+    verification: &Verification,
+    alpn: bool,
+    own: Option<&OwnCertificate>,
+) -> Result<(), HandshakeError> {
+    let (connection, why) = Handshake::new(host, verification, alpn, own)?.into_parts();
+    match timeout(HANDSHAKE, transport.start_tls(connection.into())).await {
+        Ok(done) => done.map_err(why),
+        Err(_) => Err(HandshakeError::Io(io::Error::new(io::ErrorKind::TimedOut, "TLS took too long"))),
+    }
+}
+
+fn verification(dial: &Dial) -> Verification {
+    match &dial.ca {
+        _ if !dial.pins.is_empty() => Verification::Pins(dial.pins.clone()),
+        Some(ca) => Verification::CaFile(ca.clone()),
+        None => Verification::Authorities,
+    }
+}
+
+/// The first line of the file.
+fn password(file: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("password file {}: {error}", file.display()))?;
+    match text.lines().next().filter(|line| !line.is_empty() && !line.contains('\0')) {
+        Some(line) => Ok(line.to_owned()),
+        None => Err(format!("password file {}: there is no password in its first line", file.display())),
+    }
 }

@@ -31,6 +31,8 @@ mod sender;
 
 use crate::config::Peer;
 use crate::store::{Seq, Store};
+use crate::tls::client::OwnCertificate;
+use crate::transport::{Machine, Network};
 use exchange::{Exchange, State};
 use scheduler::{Controls, Scheduler};
 use std::collections::BTreeMap;
@@ -71,8 +73,25 @@ pub struct FeedStatus {
     pub last_error: String,
 }
 
+/// What feeds reach their peers with.
+#[derive(Clone)]
+pub struct Means {
+    /// The network that is dialled over.
+    pub network: Arc<dyn Network>,
+    /// This site's certificate, shown to peers that ask for one.
+    pub certificate: Option<Arc<OwnCertificate>>,
+}
+
+impl Default for Means {
+    /// This machine's network, and no certificate.
+    fn default() -> Self {
+        Self { network: Machine::network(), certificate: None }
+    }
+}
+
 /// The running feeds of a site.
 pub struct Feeds {
+    means: Mutex<Means>,
     store: Store,
     tip: watch::Receiver<Seq>,
     running: Mutex<BTreeMap<String, Running>>,
@@ -88,12 +107,17 @@ struct Running {
 impl Feeds {
     /// Starts a task for every peer that has an address. Called within a tokio runtime. `tip` says
     /// when the log has grown. What is accepted after this call is owed to each of them.
-    pub fn start(store: Store, peers: &[Arc<Peer>], tip: watch::Receiver<Seq>) -> Self {
-        let feeds = Self { store, tip, running: Mutex::default() };
+    pub fn start(store: Store, peers: &[Arc<Peer>], tip: watch::Receiver<Seq>, means: Means) -> Self {
+        let feeds = Self { means: Mutex::new(means), store, tip, running: Mutex::default() };
         for peer in peers {
             feeds.start_peer(peer);
         }
         feeds
+    }
+
+    /// Feeds that start from now on show this certificate.
+    pub fn set_certificate(&self, certificate: Option<Arc<OwnCertificate>>) {
+        self.means.lock().unwrap_or_else(PoisonError::into_inner).certificate = certificate;
     }
 
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),
@@ -150,6 +174,7 @@ impl Feeds {
             exchange.clone(),
             self.tip.clone(),
             controls.clone(),
+            self.means.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         );
         let task = tokio::spawn(scheduler.run());
         running.insert(peer.name.clone(), Running { peer: peer.clone(), exchange, controls, task });

@@ -6,6 +6,7 @@
 //! at most [`Scheduler::allowance`] articles (their log entries, not their octets) are handed out and
 //! not settled, and the cursor spans at most [`SPAN_MAX`] of them.
 
+use super::Means;
 use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
@@ -81,6 +82,7 @@ impl Scheduler {
         exchange: Arc<Exchange>,
         tip: watch::Receiver<Seq>,
         controls: Controls,
+        means: Means,
     ) -> Self {
         let state = store.peer_state(&peer.name).unwrap_or_else(|| {
             let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
@@ -108,7 +110,7 @@ impl Scheduler {
             connected: false,
             batch: Vec::new(),
             answers: Vec::new(),
-            link: Arc::new(Link { store, peer, exchange, stop }),
+            link: Arc::new(Link { store, peer, exchange, means, stop }),
         }
     }
 
@@ -322,8 +324,7 @@ impl Scheduler {
                 && self.extra_at <= Instant::now()
                 && self.link.exchange.is_short_of_connections(peer.window)
         };
-        let Some(dial_as) = peer.dial.clone().filter(|_| needed) else { return };
-        let address = dial_as.to_string();
+        let Some(how) = peer.dial.clone().filter(|_| needed) else { return };
         if self.connections.is_empty() {
             self.link.exchange.report(|reported| reported.state = State::Connecting);
         }
@@ -331,8 +332,9 @@ impl Scheduler {
         self.next_no += 1;
         let link = self.link.clone();
         self.connections.spawn(async move {
-            match dial(&address).await {
-                Ok(stream) => sender::run(&link, no, stream).await,
+            let means = &link.means;
+            match dial(&*means.network, &how, means.certificate.as_deref()).await {
+                Ok(dialled) => sender::run(&link, no, dialled).await,
                 Err(error) => End { useful: false, why: Some(format!("cannot connect: {error}")) },
             }
         });

@@ -5,19 +5,20 @@
 //! answer when the connection ends goes back to the exchange and is offered again. Memory is bounded
 //! by the window, the [`Outbox`] and the small articles of one batch read from a cold disk.
 
+use super::Means;
+use super::dial::{Dialled, Upgrade};
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed};
 use super::outbox::Outbox;
 use crate::config::Peer;
 use crate::session::sender::{Close, Offered, Sender, Step, Verdict};
 use crate::store::{ReadError, Store, Stored, Wait};
+use crate::transport::Transport;
+use bytes::BytesMut;
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,8 +28,6 @@ use tracing::{debug, error, warn};
 const WHOLE_OCTETS: usize = 32 * 1024;
 /// Articles read in one go on a blocking thread when they are not in memory.
 const COLD_BATCH: usize = 32;
-/// Octets read from the socket at a time: thousands of replies.
-const INBOX_OCTETS: usize = 16 * 1024;
 /// Seconds that a peer may take for its greeting and its capabilities.
 const GREETING_S: u64 = 30;
 /// Seconds without any progress while a reply is owed ...
@@ -52,6 +51,7 @@ pub(super) struct Link {
     pub(super) store: Store,
     pub(super) peer: Arc<Peer>,
     pub(super) exchange: Arc<Exchange>,
+    pub(super) means: Means,
     pub(super) stop: CancellationToken,
 }
 
@@ -63,17 +63,18 @@ pub(super) struct End {
     pub(super) why: Option<String>,
 }
 
-/// Feeds the peer over `stream` until it breaks, is spare, or the feed stops.
-pub(super) async fn run<S>(link: &Link, no: ConnectionNo, stream: S) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// Feeds the peer over a connection until it breaks, is spare, or the feed stops.
+pub(super) async fn run(link: &Link, no: ConnectionNo, dialled: Dialled) -> End {
+    let Dialled { transport, opening, upgrade } = dialled;
     let mut connection = Connection {
         link,
         no,
-        stream,
-        sender: Sender::new(link.peer.window, link.exchange.acceptance()),
+        transport,
+        upgrade,
+        sender: Sender::new(link.peer.window, link.exchange.acceptance(), opening),
+        inbox: BytesMut::new(),
         outbox: Outbox::default(),
+        unflushed: false,
         read: VecDeque::new(),
         cold: Vec::new(),
         answers: Vec::new(),
@@ -92,12 +93,16 @@ where
     End { useful, why: ended.err() }
 }
 
-struct Connection<'a, S> {
+struct Connection<'a> {
     link: &'a Link,
     no: ConnectionNo,
-    stream: S,
+    transport: Transport,
+    upgrade: Option<Upgrade>,
     sender: Sender<Owed>,
+    inbox: BytesMut,
     outbox: Outbox,
+    /// The layers of the transport may hold something that was written.
+    unflushed: bool,
     /// Read from the disk, to go out next.
     read: VecDeque<(Owed, Result<Stored, ReadError>)>,
     /// To go out next, but not in memory.
@@ -113,10 +118,9 @@ struct Connection<'a, S> {
     age_s: u64,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+impl Connection<'_> {
     /// Returns when it may be closed in order; the error says why it was lost.
     async fn feed(&mut self) -> Result<(), String> {
-        let mut inbox = vec![0; INBOX_OCTETS];
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut quiet_s = 0;
@@ -132,14 +136,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             if stopping && (self.wake.is_none() || !self.is_busy()) {
                 return Ok(());
             }
+            let before = self.outbox.unwritten().len();
+            let sent = match self.push() {
+                Ok(sent) => sent,
+                Err(error) => return Err(self.last_words(&error).await),
+            };
+            // There is room for more.
+            let moved = self.outbox.unwritten().len() < before;
+            if moved {
+                quiet_s = 0;
+            }
             tokio::select! {
                 biased;
-                moved = poll_fn(|cx| exchange_octets(&mut self.stream, &mut self.outbox, &mut inbox, cx)) => {
-                    let octets = moved.map_err(|error| error.to_string())?;
-                    self.sender.receive(inbox.get(..octets).unwrap_or_default());
-                    quiet_s = 0;
+                ready = self.transport.readable() => {
+                    ready.map_err(|error| error.to_string())?;
+                    if self.receive().await? {
+                        quiet_s = 0;
+                    }
                 }
-                () = woken(self.wake.as_deref()) => quiet_s = 0,
                 () = self.link.stop.cancelled(), if !stopping => {
                     stopping = true;
                     self.sender.drain();
@@ -152,10 +166,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                     if quiet_s == REST_S {
                         self.outbox.release();
+                        self.inbox = BytesMut::new();
                     }
                 }
+                () = woken(self.wake.as_deref()) => quiet_s = 0,
+                ready = self.transport.writable(), if !sent => ready.map_err(|error| error.to_string())?,
+                () = std::future::ready(()), if moved => {}
+            }
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Writes what can be written now; has everything left?
+    fn push(&mut self) -> io::Result<bool> {
+        while !self.outbox.unwritten().is_empty() {
+            match self.transport.write(self.outbox.unwritten()) {
+                Ok(octets) => self.outbox.advance(octets),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            self.unflushed = true;
+        }
+        // Not in the middle of a large article, whose rest follows at once.
+        if self.unflushed && self.outbox.is_empty() {
+            match self.transport.flush() {
+                Ok(()) => self.unflushed = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
             }
         }
+        Ok(true)
+    }
+
+    /// Takes what has arrived; was there anything?
+    async fn receive(&mut self) -> Result<bool, String> {
+        match self.transport.read_now(&mut self.inbox).await {
+            Ok(0) => Err("closed by the peer".to_owned()),
+            Ok(_) => {
+                self.sender.receive(&self.inbox);
+                self.inbox.clear();
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Writing has failed: what the peer had to say before is heard, a 400 above all.
+    async fn last_words(&mut self, error: &io::Error) -> String {
+        while self.receive().await == Ok(true) {
+            if let Err(why) = self.produce().await {
+                return why;
+            }
+        }
+        error.to_string()
     }
 
     /// Is there anything under way?
@@ -201,16 +265,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             let may_send = self.outbox.has_room() && self.cold.len() < COLD_BATCH;
             match self.sender.next(self.outbox.commands(), may_send) {
-                Some(Step::Send(owed)) => self.send(owed)?,
-                Some(Step::Settled(owed, verdict)) => self.settled(&owed, verdict),
-                Some(Step::Ready { streaming }) => {
-                    self.wake = Some(self.link.exchange.open(self.no, streaming));
-                }
-                Some(Step::Close(why)) => return Err(why.to_string()),
+                Some(step) => self.step(step).await?,
                 None if self.cold.is_empty() || !self.outbox.has_room() => return Ok(()),
                 None => self.read_cold().await,
             }
         }
+    }
+
+    async fn step(&mut self, step: Step<Owed>) -> Result<(), String> {
+        let mut step = Some(step);
+        while let Some(this) = step.take() {
+            match this {
+                Step::Send(owed) => self.send(owed)?,
+                Step::Settled(owed, verdict) => self.settled(&owed, verdict),
+                Step::Ready { streaming } => {
+                    self.wake = Some(self.link.exchange.open(self.no, streaming));
+                }
+                Step::StartTls => {
+                    // RFC 4642 s.2.2.2: somebody else may have put it there.
+                    if !self.sender.take_input().is_empty() {
+                        return Err("octets in clear came behind its answer to STARTTLS".to_owned());
+                    }
+                    let own = self.link.means.certificate.as_deref();
+                    match &self.upgrade {
+                        Some(upgrade) => upgrade.start(&mut self.transport, own).await?,
+                        None => return Err("no TLS was to begin here".to_owned()),
+                    }
+                    self.sender.secured(self.outbox.commands());
+                }
+                Step::StartDeflate => {
+                    let mut packed = BytesMut::from(self.sender.take_input().as_slice());
+                    self.transport.start_deflate(&mut packed);
+                    step = self.sender.compressed(self.outbox.commands());
+                }
+                Step::Close(why) => return Err(why.to_string()),
+            }
+        }
+        Ok(())
     }
 
     fn send(&mut self, owed: Owed) -> Result<(), String> {
@@ -303,8 +394,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn quit(&mut self) {
         self.sender.quit(self.outbox.commands());
         let goodbye = async {
-            self.stream.write_all(self.outbox.unwritten()).await?;
-            self.stream.shutdown().await
+            while let Ok(false) = self.push() {
+                if self.transport.writable().await.is_err() {
+                    return;
+                }
+            }
+            self.transport.finish().await;
         };
         // The answers are in: whether the peer hears the goodbye changes nothing.
         let _ = timeout(QUIT_PATIENCE, goodbye).await;
@@ -346,36 +441,4 @@ async fn woken(wake: Option<&Notify>) {
         Some(wake) => wake.notified().await,
         None => pending().await,
     }
-}
-
-/// Reads and writes what can be read and written now; says how many octets were read. Ready when
-/// anything has moved. Reading comes first: a 400 that stands in the way of a broken pipe is heard.
-fn exchange_octets<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    outbox: &mut Outbox,
-    inbox: &mut [u8],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(inbox);
-    let received = match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-        Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the peer")));
-        }
-        Poll::Ready(Ok(())) => Some(buffer.filled().len()),
-        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-        Poll::Pending => None,
-    };
-    let mut moved = received.is_some();
-    while !outbox.unwritten().is_empty() {
-        match Pin::new(&mut *stream).poll_write(cx, outbox.unwritten()) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(octets)) => {
-                outbox.advance(octets);
-                moved = true;
-            }
-            Poll::Ready(Err(error)) if received.is_none() => return Poll::Ready(Err(error)),
-            Poll::Ready(Err(_)) | Poll::Pending => break,
-        }
-    }
-    if moved { Poll::Ready(Ok(received.unwrap_or(0))) } else { Poll::Pending }
 }

@@ -5,10 +5,10 @@
 //! [`Sender::next`] until that gives nothing: commands are appended to the shell's buffer, and each
 //! [`Step`] tells the shell what became of an article or asks it to send one.
 //!
-//! - After the greeting the machine asks for CAPABILITIES (RFC 3977 s.5.2). STREAMING means
-//!   CHECK and TAKETHIS (RFC 4644), IHAVE alone means IHAVE (RFC 3977 s.6.3.2), which must not be
-//!   pipelined. A server that does not know CAPABILITIES is tried with MODE STREAM
-//!   (RFC 4644 s.2.3).
+//! - Before articles are offered come TLS, login and compression as far as they are wanted:
+//!   see [`Opening`]. STREAMING means CHECK and TAKETHIS (RFC 4644), IHAVE alone means IHAVE
+//!   (RFC 3977 s.6.3.2), which must not be pipelined. A server that does not know CAPABILITIES is
+//!   tried with MODE STREAM (RFC 4644 s.2.3).
 //! - CHECK comes first while the peer refuses some; straight TAKETHIS while it takes nearly all:
 //!   see [`Acceptance`] (RFC 4644 s.2.1).
 //! - At most `window` commands and [`UNANSWERED_OCTETS_MAX`] octets of articles are unanswered.
@@ -19,8 +19,10 @@
 //!   [`Step::Send`] (and again when begun), or from [`Sender::unsettled`].
 
 mod acceptance;
+mod opening;
 
 pub use acceptance::Acceptance;
+pub use opening::Opening;
 
 use crate::article::MessageId;
 use crate::wire::capability::Capabilities;
@@ -69,6 +71,10 @@ pub enum Step<A> {
     /// Send this article: read it, call [`Sender::begin`], append its octets to the output before
     /// anything else. If it cannot be read, call [`Sender::cannot_send`] instead.
     Send(A),
+    /// Do the handshake of TLS, then call [`Sender::secured`].
+    StartTls,
+    /// Everything behind this is packed (RFC 8054), in both directions; then go on.
+    StartDeflate,
     /// The peer has answered for good, or for now when deferred.
     Settled(A, Verdict),
     /// The connection is of no more use: close it. What is unanswered is offered again on the next.
@@ -86,6 +92,10 @@ pub enum Close {
     Unavailable(String),
     /// 480, 483: the peer wants to know who we are, or wants TLS.
     Unauthorised(String),
+    /// TLS was to begin, and the peer does not do it.
+    NoTls(String),
+    /// The peer does not take the login.
+    LoginRefused(String),
     /// A reply that fits no command.
     Protocol(String),
     /// An article that was asked for by 335 cannot be sent, and IHAVE has no way to say so.
@@ -99,6 +109,8 @@ impl fmt::Display for Close {
             Self::NoTransfer => f.write_str("takes no articles from us: neither STREAMING nor IHAVE"),
             Self::Unavailable(line) => write!(f, "unavailable: {line}"),
             Self::Unauthorised(line) => write!(f, "asks for authentication or privacy: {line}"),
+            Self::NoTls(why) => write!(f, "no TLS, and without it nothing is sent: {why}"),
+            Self::LoginRefused(line) => write!(f, "the login is refused: {line}"),
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::Withdrawn => f.write_str("an article vanished after it was asked for"),
         }
@@ -110,6 +122,17 @@ enum Phase {
     Greeting,
     Capabilities,
     CapabilityList,
+    /// STARTTLS has been said.
+    StartTls,
+    /// TLS begins: the shell does the handshake.
+    Handshake,
+    /// AUTHINFO USER has been said; AUTHINFO PASS, or SASL PLAIN with all of it.
+    User,
+    Password,
+    /// COMPRESS has been said.
+    Compress,
+    /// Packing begins.
+    Deflate,
     /// `listed`: a capability list was given, and it had neither STREAMING nor IHAVE.
     ModeStream {
         listed: bool,
@@ -158,12 +181,17 @@ pub struct Sender<A> {
     /// Octets of `input` that are done with.
     taken: usize,
     capabilities: String,
+    /// What is left to do before articles are offered.
+    opening: Opening,
+    /// What the peer says it can do; none when it does not know the question.
+    known: Option<Capabilities>,
 }
 
 impl<A: Offered> Sender<A> {
-    /// A machine for a connection that has just been opened. `window` is how many commands may be
-    /// unanswered; `acceptance` is what earlier connections have learned of the peer.
-    pub fn new(window: usize, acceptance: Acceptance) -> Self {
+    /// A machine for a connection that has just been opened, over TLS if that begins with the first
+    /// octet. `window` is how many commands may be unanswered; `acceptance` is what earlier connections
+    /// have learned of the peer.
+    pub fn new(window: usize, acceptance: Acceptance, opening: Opening) -> Self {
         Self {
             phase: Phase::Greeting,
             window: window.max(1),
@@ -177,6 +205,8 @@ impl<A: Offered> Sender<A> {
             input: Vec::new(),
             taken: 0,
             capabilities: String::new(),
+            opening,
+            known: None,
         }
     }
 
@@ -370,55 +400,12 @@ impl<A: Offered> Sender<A> {
             return Some(self.close(Close::Protocol(format!("not a reply: {}", shown(line)))));
         };
         match (self.phase, reply.code.0) {
-            (Phase::Greeting, 200 | 201) => {
-                out.extend_from_slice(b"CAPABILITIES\r\n");
-                self.phase = Phase::Capabilities;
-                None
-            }
-            (Phase::Greeting, _) => Some(self.close(Close::TurnedAway(shown(line)))),
-            (_, 400) => Some(self.close(Close::Unavailable(shown(line)))),
-            (Phase::Capabilities, 101) => {
-                self.phase = Phase::CapabilityList;
-                None
-            }
-            (Phase::Capabilities, _) => self.mode_stream(false, out),
-            (Phase::ModeStream { .. }, 203) => self.ready(true),
-            (_, 480 | 483) => Some(self.close(Close::Unauthorised(shown(line)))),
-            (Phase::ModeStream { listed: true }, _) => Some(self.close(Close::NoTransfer)),
-            (Phase::ModeStream { listed: false }, _) => self.ready(false),
+            (Phase::Closed, _) => None,
+            (phase, 400) if phase != Phase::Greeting => Some(self.close(Close::Unavailable(shown(line)))),
+            (Phase::Ready { .. }, 480 | 483) => Some(self.close(Close::Unauthorised(shown(line)))),
             (Phase::Ready { .. }, code) => self.answer(code, &reply, line),
-            (Phase::CapabilityList | Phase::Closed, _) => None,
+            (_, code) => self.opening_reply(code, line, out),
         }
-    }
-
-    /// One line of the capability list.
-    fn capability(&mut self, line: &[u8], out: &mut Vec<u8>) -> Option<Step<A>> {
-        if line != b"." {
-            if self.capabilities.len() + line.len() > CAPABILITIES_MAX {
-                return Some(self.close(Close::Protocol("the capability list has no end".to_owned())));
-            }
-            self.capabilities.push_str(&String::from_utf8_lossy(line));
-            self.capabilities.push_str("\r\n");
-            return None;
-        }
-        let capabilities = Capabilities::parse(&std::mem::take(&mut self.capabilities));
-        if capabilities.streaming || capabilities.ihave {
-            self.ready(capabilities.streaming)
-        } else {
-            // RFC 4644 s.2.3: 203 is as good as the label.
-            self.mode_stream(true, out)
-        }
-    }
-
-    fn mode_stream(&mut self, listed: bool, out: &mut Vec<u8>) -> Option<Step<A>> {
-        out.extend_from_slice(b"MODE STREAM\r\n");
-        self.phase = Phase::ModeStream { listed };
-        None
-    }
-
-    fn ready(&mut self, streaming: bool) -> Option<Step<A>> {
-        self.phase = Phase::Ready { streaming };
-        Some(Step::Ready { streaming })
     }
 
     /// The reply to a command about an article.

@@ -1,11 +1,12 @@
 //! The side that connects: whom it believes to be the server, and the handshake.
 
+use super::server::{self, TlsError};
 use super::{ALPN, Fingerprint};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error,
     RootCertStore, SignatureScheme,
@@ -23,8 +24,8 @@ pub enum Verification {
     Authorities,
     /// The certificates in a PEM file, and no other.
     CaFile(PathBuf),
-    /// It is the one of this fingerprint, whatever its name, date and signatures.
-    Pin(Fingerprint),
+    /// It is one of these fingerprints, whatever its name, date and signatures.
+    Pins(Vec<Fingerprint>),
     /// By nothing: whoever is in between may read and change everything.
     None,
 }
@@ -59,10 +60,12 @@ impl fmt::Display for HandshakeError {
 
 /// What is wrong with a certificate that was verified by `verification`, and what to do.
 fn distrust(why: &Error, seen: Fingerprint, verification: &Verification) -> String {
-    if let Verification::Pin(pin) = verification {
+    if let Verification::Pins(pins) = verification {
+        let pins: Vec<String> = pins.iter().map(ToString::to_string).collect();
         return format!(
-            "its certificate is not the pinned one: it shows {seen}, pinned is {pin}; ask its operator \
-             whether it has a new one before you change --pin"
+            "its certificate is not the pinned one: it shows {seen}, pinned is {}; ask its operator \
+             whether it has a new one before you change the pin",
+            pins.join(" or ")
         );
     }
     let reason = match why {
@@ -85,6 +88,82 @@ fn distrust(why: &Error, seen: Fingerprint, verification: &Verification) -> Stri
     format!("{reason}; use --ca FILE, or --pin {seen} if its operator confirms that")
 }
 
+/// A client's side of TLS that has not begun yet.
+pub struct Handshake {
+    connection: ClientConnection,
+    verifier: Arc<Verifier>,
+    verification: Verification,
+}
+
+impl Handshake {
+    /// With `host` (a name or an address). `alpn` offers `nntp`, which is for connections that begin with
+    /// TLS; `own` is the certificate that we show when we are asked for one.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Failed`]: what is asked for cannot be set up.
+    pub fn new(
+        host: &str,
+        verification: &Verification,
+        alpn: bool,
+        own: Option<&OwnCertificate>,
+    ) -> Result<Self, HandshakeError> {
+        let failed = |why: String| HandshakeError::Failed(why);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Arc::new(Verifier {
+            known: known(verification, &provider)?,
+            provider: Arc::clone(&provider),
+            seen: OnceLock::new(),
+        });
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(OwnCertificate { chain, key }) => builder
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .map_err(|error| failed(format!("our own certificate: {error}")))?,
+        };
+        if alpn {
+            config.alpn_protocols = vec![ALPN.to_vec()];
+        }
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| failed(format!("{host:?} is neither a host name nor an address")))?;
+        let connection =
+            ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.to_string()))?;
+        Ok(Self { connection, verifier, verification: verification.clone() })
+    }
+
+    /// The connection, and what tells why its handshake failed.
+    pub fn into_parts(self) -> (ClientConnection, impl FnOnce(io::Error) -> HandshakeError + Send) {
+        let Self { connection, verifier, verification } = self;
+        (connection, move |error| judged(error, &verifier, &verification))
+    }
+}
+
+/// A certificate of ours and its key.
+#[derive(Debug)]
+pub struct OwnCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl OwnCertificate {
+    /// Reads it from PEM files.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self { chain: server::certificates(certificate)?, key: server::private_key(key)? })
+    }
+
+    /// The fingerprint of its key, which others may pin.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.chain.first().and_then(Fingerprint::of_key)
+    }
+}
+
 /// Does the handshake with `host` (a name or an address) over a connection. `alpn` offers `nntp`,
 /// which is for connections that begin with TLS.
 pub fn handshake(
@@ -93,28 +172,11 @@ pub fn handshake(
     verification: &Verification,
     alpn: bool,
 ) -> Result<ClientConnection, HandshakeError> {
-    let failed = |why: String| HandshakeError::Failed(why);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(Verifier {
-        known: known(verification, &provider)?,
-        provider: Arc::clone(&provider),
-        seen: OnceLock::new(),
-    });
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-        .with_no_client_auth();
-    if alpn {
-        config.alpn_protocols = vec![ALPN.to_vec()];
-    }
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| failed(format!("{host:?} is neither a host name nor an address")))?;
-    let mut connection =
-        ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.to_string()))?;
+    let (mut connection, why) = Handshake::new(host, verification, alpn, None)?.into_parts();
     while connection.is_handshaking() {
-        connection.complete_io(stream).map_err(|error| judged(error, &verifier, verification))?;
+        if let Err(error) = connection.complete_io(stream) {
+            return Err(why(error));
+        }
     }
     // What the last flight left to be written, such as a session ticket's acknowledgement.
     while connection.wants_write() {
@@ -147,7 +209,7 @@ fn judged(error: io::Error, verifier: &Verifier, verification: &Verification) ->
 #[derive(Debug)]
 enum Known {
     Authorities(Arc<WebPkiServerVerifier>),
-    Pin(Fingerprint),
+    Pins(Vec<Fingerprint>),
     Nothing,
 }
 
@@ -160,7 +222,7 @@ static AUTHORITIES: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 
 fn known(verification: &Verification, provider: &Arc<CryptoProvider>) -> Result<Known, HandshakeError> {
     let roots = match verification {
-        Verification::Pin(pin) => return Ok(Known::Pin(*pin)),
+        Verification::Pins(pins) => return Ok(Known::Pins(pins.clone())),
         Verification::None => return Ok(Known::Nothing),
         Verification::Authorities if AUTHORITIES.is_empty() => {
             return Err(HandshakeError::Failed(
@@ -217,8 +279,12 @@ impl ServerCertVerifier for Verifier {
             Known::Authorities(verifier) => {
                 verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             }
-            Known::Pin(pin) if pin.is_of(end_entity) => Ok(ServerCertVerified::assertion()),
-            Known::Pin(_) => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
+            Known::Pins(pins) if pins.iter().any(|pin| pin.is_of(end_entity)) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            Known::Pins(_) => {
+                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
             Known::Nothing => Ok(ServerCertVerified::assertion()),
         }
     }

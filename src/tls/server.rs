@@ -35,7 +35,7 @@ impl fmt::Display for TlsError {
 /// A file that cannot be read or holds something else, and a key that is another certificate's.
 pub fn config(certificate: &Path, key: &Path, authorities: Option<&Path>) -> Result<ServerConfig, TlsError> {
     let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error, "private key"))?;
+    let private = private_key(key)?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -73,7 +73,13 @@ pub fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The key in a PEM file.
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| wrong(path, &error, "private key"))
+}
+
+/// The certificates in a PEM file.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(path).map_err(|error| wrong(path, &error, "certificate"))?.collect();
     let found = read.map_err(|error| wrong(path, &error, "certificate"))?;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use feedd::article::{MessageId, NewsgroupName, PathIdentity};
 use feedd::clock;
 use feedd::config::{Contract, Dial, Peer};
-use feedd::feed::{FeedStatus, Feeds};
+use feedd::feed::{FeedStatus, Feeds, Means};
 use feedd::store::{GroupStatus, NewArticle, Options, Outcome, Seq, Settle, Store, Wait};
 use feedd::wildmat::Wildmat;
 use std::net::SocketAddr;
@@ -64,7 +64,7 @@ impl Site {
     }
 
     pub fn feeds(&self, peers: &[Arc<Peer>]) -> Feeds {
-        Feeds::start(self.store.clone(), peers, self.tip.clone())
+        Feeds::start(self.store.clone(), peers, self.tip.clone(), Means::default())
     }
 
     /// Accepts small articles with these numbers in their Message-IDs; returns when they are durable.

@@ -163,7 +163,7 @@ impl Servers {
         let options = &self.options;
         apply_tls(&mut server, options.tls);
         if let Some(pin) = &options.pin {
-            server.verification = Verification::Pin(fingerprint(pin, "--pin")?);
+            server.verification = Verification::Pins(vec![fingerprint(pin, "--pin")?]);
         } else if let Some(ca) = &options.ca {
             server.verification = Verification::CaFile(ca.clone());
         }
@@ -242,7 +242,7 @@ impl Servers {
         server.verification = match (&entry.pin, &entry.ca) {
             (Some(_), Some(_)) => return Err(at("say one of pin and ca".to_owned())),
             (Some(pin), None) => {
-                Verification::Pin(fingerprint(pin, &format!("feedc.toml, [server.{name}], pin"))?)
+                Verification::Pins(vec![fingerprint(pin, &format!("feedc.toml, [server.{name}], pin"))?])
             }
             (None, Some(ca)) => Verification::CaFile(self.path(ca)),
             (None, None) => Verification::Authorities,
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!((home.to_string().as_str(), home.security), ("news.example:563", Security::Tls));
         let login = home.login.unwrap();
         assert_eq!(login.password, Password::File(PathBuf::from("/conf/secret")));
-        assert!(matches!(all.named("old").unwrap().verification, Verification::Pin(_)));
+        assert!(matches!(all.named("old").unwrap().verification, Verification::Pins(_)));
         // What the file knows of an address holds however it is named.
         assert!(all.named("NEWS.example").unwrap().login.is_some());
         assert!(all.named("nntps://news.example:563/a.b").unwrap().login.is_some());

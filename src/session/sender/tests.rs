@@ -36,7 +36,11 @@ struct Bench {
 
 impl Bench {
     fn new(window: usize) -> Self {
-        Self { sender: Sender::new(window, Acceptance::default()), out: Vec::new(), story: Vec::new() }
+        Self {
+            sender: Sender::new(window, Acceptance::default(), Opening::default()),
+            out: Vec::new(),
+            story: Vec::new(),
+        }
     }
 
     /// One that has come as far as streaming.
@@ -81,6 +85,17 @@ impl Bench {
                 Step::Settled(article, verdict) => {
                     let name = article.id.as_str().trim_matches(['<', '>']).replace("@example.com", "");
                     self.story.push(format!("{name}: {verdict:?}"));
+                }
+                Step::StartTls => {
+                    self.story.push("TLS".to_owned());
+                    assert_eq!(self.sender.take_input(), b"", "nothing of the clear text counts");
+                    self.sender.secured(&mut self.out);
+                }
+                Step::StartDeflate => {
+                    self.story.push("deflate".to_owned());
+                    if let Some(Step::Ready { .. }) = self.sender.compressed(&mut self.out) {
+                        self.story.push("ready behind it".to_owned());
+                    }
                 }
                 Step::Close(why) => self.story.push(format!("close: {why}")),
             }
@@ -487,4 +502,63 @@ fn noise_loses_no_article() {
         let settled = bench.story.iter().filter(|line| !line.starts_with("close")).count();
         assert_eq!(settled + bench.unsettled().len(), offered.len(), "round {round}");
     }
+}
+
+/// A machine that wants all of these first.
+fn opening(start_tls: bool, login: bool, compress: bool) -> Bench {
+    let login = login.then(|| ("us".to_owned(), "secret".to_owned()));
+    let opening = Opening { start_tls, login, compress };
+    Bench { sender: Sender::new(10, Acceptance::default(), opening), out: Vec::new(), story: Vec::new() }
+}
+
+#[test]
+fn tls_login_and_compression_come_before_articles() {
+    let mut bench = opening(true, true, true);
+    bench.offers([]);
+    bench.hears("200 hello\r\n101 list\r\nVERSION 2\r\nSTARTTLS\r\nAUTHINFO\r\n.\r\n");
+    bench.sends("CAPABILITIES\r\nSTARTTLS\r\n");
+    bench.hears("382 go on\r\n");
+    bench.sends("CAPABILITIES\r\n");
+    bench.hears("101 list\r\nAUTHINFO USER\r\nCOMPRESS DEFLATE\r\n.\r\n");
+    bench.sends("AUTHINFO USER us\r\n");
+    bench.hears("381 password\r\n");
+    bench.sends("AUTHINFO PASS secret\r\n");
+    bench.hears("281 welcome\r\n");
+    bench.sends("CAPABILITIES\r\n");
+    bench.hears("101 list\r\nIHAVE\r\nSTREAMING\r\nCOMPRESS DEFLATE\r\n.\r\n");
+    bench.sends("COMPRESS DEFLATE\r\n");
+    bench.hears("206 go on\r\n");
+    assert_eq!(bench.story, ["TLS", "deflate", "ready behind it"]);
+    assert_eq!(bench.sender.room(), 10);
+}
+
+#[test]
+fn a_peer_without_tls_is_told_nothing() {
+    for refusal in ["101 list\r\nSTREAMING\r\nAUTHINFO USER\r\n.\r\n", "500 what?\r\n580 not now\r\n"] {
+        let mut bench = opening(true, true, true);
+        bench.hears(&format!("200 hello\r\n{refusal}"));
+        assert!(
+            bench.story[0].starts_with("close: no TLS, and without it nothing is sent"),
+            "{:?}",
+            bench.story
+        );
+        let said = String::from_utf8(bench.out).unwrap();
+        assert!(said == "CAPABILITIES\r\n" || said == "CAPABILITIES\r\nSTARTTLS\r\n", "{said}");
+    }
+}
+
+#[test]
+fn a_login_is_given_where_it_is_taken_and_its_refusal_ends_the_connection() {
+    let mut bench = opening(false, true, false);
+    bench.hears("200 hello\r\n101 list\r\nIHAVE\r\n.\r\n");
+    assert_eq!(bench.story, ["ready: IHAVE"], "it takes articles, and no logins");
+    let mut bench = opening(false, true, false);
+    bench.hears("200 hello\r\n101 list\r\nAUTHINFO USER SASL\r\nSASL PLAIN\r\n.\r\n");
+    bench.sends("CAPABILITIES\r\nAUTHINFO SASL PLAIN AHVzAHNlY3JldA==\r\n");
+    bench.hears("481 no\r\n");
+    assert_eq!(bench.story, ["close: the login is refused: 481 no"]);
+    // COMPRESS that is refused is no matter.
+    let mut bench = opening(false, false, true);
+    bench.hears("200 hello\r\n101 list\r\nSTREAMING\r\nCOMPRESS DEFLATE\r\n.\r\n403 not now\r\n");
+    assert_eq!(bench.story, ["ready: streaming"]);
 }
