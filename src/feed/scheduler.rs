@@ -358,7 +358,7 @@ impl Scheduler {
             self.connected = false;
             let mut random = [0];
             // Without randomness the pauses are merely less well spread.
-            let _ = getrandom::fill(&mut random);
+            let _ = crate::random::fill(&mut random);
             let pause = self.backoff.pause(random[0]);
             self.dial_at = Instant::now() + pause;
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
