@@ -10,7 +10,9 @@ use tempfile::tempdir;
 fn by_hand(dir: &Path) -> (Store, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = calls.clone();
-    let call = move || drop(count.fetch_add(1, Ordering::Relaxed));
+    let call = move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    };
     let store = Store::open(Options { by_hand: Some(Arc::new(call)), ..options(dir) }).unwrap();
     (store, calls)
 }
