@@ -165,6 +165,7 @@ impl Connection {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
         let within = HANDSHAKE_MAX.min(Duration::from_secs(self.service.limits.idle_s));
         let done = tokio::select! {
+            biased;
             done = timeout(within, self.transport.start_tls(session.into())) => done.unwrap_or_else(|late| Err(late.into())),
             () = self.service.stop.cancelled() => return Err(ErrorKind::Interrupted.into()),
         };

@@ -3,17 +3,16 @@
 use super::connection::serve;
 use super::door::{Door, Entry};
 use super::{Counters, Service};
-use crate::transport::Transport;
+use crate::transport::{Listener, Transport};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// Serves `listener` until the site stops; with `tls` from the first octet.
 pub async fn listen(
-    listener: TcpListener,
+    listener: impl Listener,
     tls: bool,
     service: Arc<Service>,
     slots: Arc<Semaphore>,
@@ -23,10 +22,11 @@ pub async fn listen(
     let mut pause = Duration::from_millis(5);
     loop {
         let accepted = tokio::select! {
+            biased;
             () = service.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let (stream, from) = match accepted {
+        let (mut transport, from) = match accepted {
             Ok(accepted) => {
                 pause = Duration::from_millis(5);
                 accepted
@@ -44,10 +44,9 @@ pub async fn listen(
             if let Some(times) = service.gate.site_full.due(Instant::now()) {
                 tracing::warn!(%from, times, "refused: connections_max is reached");
             }
-            refuse(&stream, tls, "400 Too many connections, try again later\r\n");
+            refuse(&mut transport, tls, "400 Too many connections, try again later\r\n");
             continue;
         };
-        let _ = stream.set_nodelay(true);
         let from = from.ip().to_canonical();
         let admitted = door.admit(from, None);
         // Peers have bounds of their own.
@@ -58,7 +57,8 @@ pub async fn listen(
                 if let Some(times) = service.gate.address_full.due(Instant::now()) {
                     tracing::info!(%from, times, "refused: {max} connections from an address");
                 }
-                refuse(&stream, tls, "400 Too many connections from your address, try again later\r\n");
+                let text = "400 Too many connections from your address, try again later\r\n";
+                refuse(&mut transport, tls, text);
                 continue;
             };
             Some(seat)
@@ -70,7 +70,7 @@ pub async fn listen(
         tasks.spawn(async move {
             service.counters.connections.fetch_add(1, Ordering::Relaxed);
             Counters::add(&service.counters.connections_total, 1);
-            serve(Transport::tcp(stream), service.clone(), admitted, Some(entry)).await;
+            serve(transport, service.clone(), admitted, Some(entry)).await;
             service.counters.connections.fetch_sub(1, Ordering::Relaxed);
             drop((slot, seat));
         });
@@ -78,9 +78,9 @@ pub async fn listen(
 }
 
 /// RFC 3977 s.3.2.1: 400, temporarily unavailable. One try: a client that does not read has lost.
-fn refuse(stream: &TcpStream, tls: bool, text: &str) {
+fn refuse(transport: &mut Transport, tls: bool, text: &str) {
     // Behind TLS it could not be read.
     if !tls {
-        let _ = stream.try_write(text.as_bytes());
+        let _ = transport.write(text.as_bytes());
     }
 }
