@@ -13,6 +13,7 @@ mod import;
 mod init;
 mod output;
 mod peer;
+mod peer_key;
 mod pull;
 mod run;
 mod site;

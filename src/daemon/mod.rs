@@ -92,7 +92,7 @@ impl Daemon {
         for (&address, tls) in clear.chain(site.listen_tls.iter().map(|address| (address, true))) {
             let listener =
                 TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
-            listeners.push((listener, tls));
+            listeners.push((Arc::new(listener), tls));
         }
         let addresses = listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect();
         let control = admin::bind(&site.data)

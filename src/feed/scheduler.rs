@@ -17,6 +17,7 @@ use crate::article::path::has_identity;
 use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
+use crate::transport::apart;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -153,6 +154,7 @@ impl Scheduler {
         let wake_at = self.wake_at();
         let may_read = self.may_read();
         tokio::select! {
+            biased;
             grown = self.tip.changed(), if may_read && self.may_grow => {
                 // Nobody is left to write to the log: the site is stopping.
                 self.may_grow = grown.is_ok();
@@ -278,7 +280,7 @@ impl Scheduler {
         match self.link.store.log(after, max, Wait::No) {
             Err(ReadError::WouldBlock) => {
                 let store = self.link.store.clone();
-                tokio::task::spawn_blocking(move || store.log(after, max, Wait::Disk))
+                apart(move || store.log(after, max, Wait::Disk))
                     .await
                     .unwrap_or_else(|error| Err(ReadError::Corrupt(error.to_string())))
             }
@@ -388,7 +390,7 @@ impl Scheduler {
             self.connected = false;
             let mut random = [0];
             // Without randomness the pauses are merely less well spread.
-            let _ = getrandom::fill(&mut random);
+            let _ = crate::random::fill(&mut random);
             let pause = self.backoff.pause(random[0]);
             self.dial_at = Instant::now() + pause;
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);

@@ -76,6 +76,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
     loop {
         let begun = Instant::now();
         let opened = tokio::select! {
+            biased;
             opened = open(&means, how) => opened,
             () = controls.stop.cancelled() => return,
             () = site.cancelled() => return,
@@ -88,6 +89,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
                 let stop = site.child_token();
                 let mut serving = host.serve(peer.clone(), transport, stop.clone());
                 tokio::select! {
+                    biased;
                     () = &mut serving => {}
                     () = controls.stop.cancelled() => {
                         // It gives the replies that it owes first.
@@ -110,8 +112,9 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
         }
         let mut random = [0];
         // Without randomness the pauses are merely less well spread.
-        let _ = getrandom::fill(&mut random);
+        let _ = crate::random::fill(&mut random);
         tokio::select! {
+            biased;
             () = sleep(backoff.pause(random[0])) => {}
             () = controls.stop.cancelled() => return,
             () = site.cancelled() => return,

@@ -22,6 +22,7 @@ use crate::agent::{Cause, Policy, Posting, Reason, Verdict};
 use crate::article::{ArticleKind, Head, MessageId, NewsgroupName, overview};
 use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Site};
+use crate::random;
 use crate::store::{Group, GroupStatus, Known, NewArticle, Reservation, Settle, Store, StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -172,9 +173,9 @@ impl Intake {
             Origin::Peers { address, .. } | Origin::Poster { address, .. } => Some(address.as_str()),
             Origin::Import(_) => None,
         };
-        let mut random = [0; injecting::RANDOM_LEN];
-        let fresh = match getrandom::fill(&mut random) {
-            Ok(()) => injecting::fresh_id(random, &self.site.identity),
+        let mut octets = [0; injecting::RANDOM_LEN];
+        let fresh = match random::fill(&mut octets) {
+            Ok(()) => injecting::fresh_id(octets, &self.site.identity),
             Err(_) => None,
         };
         let Some(fresh) = fresh else { return Received::Deferred(Cause::NoMessageId) };

@@ -153,6 +153,7 @@ pub async fn serve(
     match connection.begin_and_run(tls, &mut alarm).await {
         Ok(()) if connection.eof || connection.upgrade.is_some() => {}
         Ok(()) => tokio::select! {
+            biased;
             () = connection.transport.finish() => {}
             () = sleep(FINISH_MAX) => {}
             () = connection.service.stop.cancelled() => {}
@@ -238,12 +239,9 @@ impl Connection {
             let line_begun = wants_input && !self.input.is_empty();
             self.pace.owes((unsent || line_begun) && !parked);
             tokio::select! {
-                ready = self.transport.readable(), if wants_input => ready?,
-                ready = self.transport.writable(), if unsent => ready?,
-                () = self.port.notify.notified(), if !self.ledger.is_empty() => {}
-                () = sleep(again_in), if parked => continue,
+                biased;
                 () = alarm.cancelled(), if !stopping => {}
-                login = Knock::answer(&mut self.knock), if self.knock.is_some() => self.let_in(login),
+                // Due now and then only: whoever never pauses cannot keep it from its turn.
                 () = &mut look => {
                     // A commit or a place that takes this long is our trouble, not the client's silence.
                     if !self.ledger.is_empty() || self.knock.is_some() || parked {
@@ -258,6 +256,11 @@ impl Connection {
                     }
                     look.as_mut().reset((active + idle_max).min(Instant::now() + look_every));
                 }
+                () = self.port.notify.notified(), if !self.ledger.is_empty() => {}
+                login = Knock::answer(&mut self.knock), if self.knock.is_some() => self.let_in(login),
+                ready = self.transport.readable(), if wants_input => ready?,
+                ready = self.transport.writable(), if unsent => ready?,
+                () = sleep(again_in), if parked => continue,
             }
             // What woke us counts as a sign of life when octets of the session's move for it: those of a
             // TLS record that is never whole do not.

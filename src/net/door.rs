@@ -110,9 +110,13 @@ pub trait Door: Send + Sync {
     /// The accounts.
     fn accounts(&self) -> &AccountsFile;
     /// The account that a client's certificate (with its chain) names, if an authority says so.
-    fn account_of(&self, chain: &[CertificateDer<'_>]) -> Option<Arc<Account>>;
+    fn account_of(&self, _chain: &[CertificateDer<'_>]) -> Option<Arc<Account>> {
+        None
+    }
     /// What is to be told of a certificate that is nobody's.
-    fn wrong_key(&self, client: &Client) -> Option<String>;
+    fn wrong_key(&self, _client: &Client) -> Option<String> {
+        None
+    }
     /// What somebody could get by logging in, or behind TLS.
     fn login_helps(&self, client: &Client) -> LoginHelps;
     /// May passwords come without TLS?
@@ -121,9 +125,16 @@ pub trait Door: Send + Sync {
     /// site stops.
     fn news(&self) -> CancellationToken;
     /// Is there a feed that this peer can take over its own connection?
-    fn takes_turns(&self, peer: &str) -> bool;
+    fn takes_turns(&self, _peer: &str) -> bool {
+        false
+    }
     /// XTURN: from here on the peer is fed over its own connection.
-    fn turn(&self, peer: &str, transport: Transport) -> TurnedOver;
+    fn turn(&self, _peer: &str, transport: Transport) -> TurnedOver {
+        drop(transport);
+        let over = TurnedOver { stop: CancellationToken::new(), ended: CancellationToken::new() };
+        over.ended.cancel();
+        over
+    }
 }
 
 /// A connection that a feed has.

@@ -253,6 +253,7 @@ impl Connection {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
         let within = HANDSHAKE_MAX.min(Duration::from_secs(self.service.limits.idle_s));
         let done = tokio::select! {
+            biased;
             done = timeout(within, self.transport.start_tls(session.into())) => done.unwrap_or_else(|late| Err(late.into())),
             () = self.service.stop.cancelled() => return Err(ErrorKind::Interrupted.into()),
         };
@@ -306,6 +307,7 @@ pub(super) async fn be_turned(
     let TurnedOver { stop, ended } = entry.door.turn(peer, transport);
     loop {
         tokio::select! {
+            biased;
             () = ended.cancelled() => return,
             // The feeds end behind the connections.
             () = service.stop.cancelled() => return,

@@ -6,7 +6,7 @@ mod network;
 mod socket;
 mod tls;
 
-pub use network::{Machine, Network, Pending};
+pub use network::{Listener, Machine, Network, Pending};
 pub use socket::Pipe;
 
 use bytes::BytesMut;
@@ -341,5 +341,18 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         // One thread only (a simulation): there is nobody to make way for.
         _ => work(),
+    }
+}
+
+/// Runs something that may wait for a disk on another thread, and waits for it. The error says that it
+/// panicked there, or that the runtime ends.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::spawn_blocking(work).await,
+        // A simulation: another thread would be done when it pleases.
+        _ => Ok(work()),
     }
 }
