@@ -20,7 +20,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -57,6 +57,20 @@ pub(super) struct Link {
     pub(super) stop: CancellationToken,
 }
 
+impl Link {
+    /// The same for a connection that ends when `stop` is cancelled.
+    pub(super) fn of_session(&self, stop: CancellationToken) -> Self {
+        Self {
+            store: self.store.clone(),
+            peer: self.peer.clone(),
+            exchange: self.exchange.clone(),
+            means: self.means.clone(),
+            came_in: self.came_in,
+            stop,
+        }
+    }
+}
+
 /// How a connection ended.
 pub(super) struct End {
     /// It has answered an offer, or stood for a while: the peer is up.
@@ -85,6 +99,7 @@ pub(super) async fn run(link: &Link, no: ConnectionNo, dialled: Dialled) -> End 
         sending: None,
         answered: false,
         age_s: 0,
+        paused_until: None,
     };
     let ended = connection.feed().await;
     let useful = connection.answered || connection.age_s >= USEFUL_S;
@@ -118,6 +133,8 @@ struct Connection<'a> {
     /// The peer has answered an offer.
     answered: bool,
     age_s: u64,
+    /// Nothing is sent before: the peer has had its octets of this second.
+    paused_until: Option<Instant>,
 }
 
 impl Connection<'_> {
@@ -172,6 +189,7 @@ impl Connection<'_> {
                     }
                 }
                 () = woken(self.wake.as_deref()) => quiet_s = 0,
+                () = until(self.paused_until) => quiet_s = 0,
                 ready = self.transport.writable(), if !sent => ready.map_err(|error| error.to_string())?,
                 () = std::future::ready(()), if moved => {}
             }
@@ -261,17 +279,27 @@ impl Connection<'_> {
         loop {
             self.outbox.fill().await.map_err(|error| self.cannot_go_on(&error))?;
             while self.outbox.has_room()
+                && self.may_spend()
                 && let Some((owed, read)) = self.read.pop_front()
             {
                 self.begin(owed, read)?;
             }
-            let may_send = self.outbox.has_room() && self.cold.len() < COLD_BATCH;
+            let may_send = self.outbox.has_room() && self.cold.len() < COLD_BATCH && self.may_spend();
             match self.sender.next(self.outbox.commands(), may_send) {
                 Some(step) => self.step(step).await?,
                 None if self.cold.is_empty() || !self.outbox.has_room() => return Ok(()),
                 None => self.read_cold().await,
             }
         }
+    }
+
+    /// May octets be sent now, as far as the peer's rate goes?
+    fn may_spend(&mut self) -> bool {
+        if self.link.peer.bytes_s_max.is_none() {
+            return true;
+        }
+        self.paused_until = self.link.exchange.wait().map(|pause| Instant::now() + pause);
+        self.paused_until.is_none()
     }
 
     async fn step(&mut self, step: Step<Owed>) -> Result<(), String> {
@@ -342,6 +370,7 @@ impl Connection<'_> {
                 self.sending = Some(owed.clone());
                 self.sender.begin(owed, self.outbox.commands());
                 self.outbox.article(&stored);
+                self.link.exchange.spend(stored.len);
                 Ok(())
             }
             Err(error) => {
@@ -437,6 +466,13 @@ fn answer(owed: &Owed, fate: Fate) -> Answer {
 
 fn read(store: &Store, owed: &Owed, wait: Wait) -> Result<Stored, ReadError> {
     store.read(owed.entry.location, Some(&owed.entry.id), WHOLE_OCTETS, wait)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
 }
 
 async fn woken(wake: Option<&Notify>) {

@@ -5,6 +5,7 @@
 
 mod receiver;
 mod site;
+mod when;
 
 use feedd::feed::FeedStatus;
 use receiver::{Answer, Receiver};
