@@ -1,7 +1,7 @@
 //! What must be true of a federation when all faults are over and it has come to rest.
 
 use crate::ledger::{Ledger, Post};
-use crate::plan::Planned;
+use crate::plan::{OUTSIDE, OUTSIDE_IDENTITY, Planned};
 use crate::site::Site;
 use feedd::store::{LogEntry, Seq, Store, Wait};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,7 +41,8 @@ pub fn distribution(plan: &Planned, sites: &[Articles]) -> Vec<String> {
     let all: BTreeMap<&String, &Arc<LogEntry>> = sites.iter().flatten().collect();
     for (id, entry) in all {
         let newsgroups: Vec<&str> = entry.newsgroups.split(',').collect();
-        let injected_at = |site: &usize| sites[*site].get(id).is_some_and(|entry| entry.source.is_empty());
+        let injected_at =
+            |site: &usize| sites[*site].get(id).is_some_and(|entry| ["", OUTSIDE].contains(&&*entry.source));
         let origins = (0..sites.len()).filter(injected_at);
         let reached = reach(plan, origins, &newsgroups);
         for (no, articles) in sites.iter().enumerate() {
@@ -147,8 +148,11 @@ fn way(plan: &Planned, site: usize, post: &Post, path: &str) -> Result<(), Strin
         return Err(format!("a peer was not known: {odd}"));
     }
     let number = |entry: &&str| plan.sites.iter().position(|site| site.identity == **entry);
-    let named: Vec<&str> =
-        entries.into_iter().filter(|entry| !entry.is_empty() && !entry.starts_with('.')).collect();
+    let is_named = |entry: &&str| !entry.is_empty() && !entry.starts_with('.');
+    let mut named: Vec<&str> = entries.into_iter().filter(is_named).collect();
+    if post.offered.is_some() && named.pop() != Some(OUTSIDE_IDENTITY) {
+        return Err("it comes from outside and does not say so".to_owned());
+    }
     let sites: Vec<usize> = named.iter().filter_map(number).collect();
     if sites.len() != named.len() || sites.is_empty() {
         return Err("not all of it are sites of this federation".to_owned());

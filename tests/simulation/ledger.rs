@@ -16,6 +16,16 @@ pub struct Post {
     /// Where it is posted; several: a user who is not sure.
     pub sites: Vec<usize>,
     pub body: String,
+    /// It comes from outside the federation: how it is offered.
+    pub offered: Option<Offered>,
+}
+
+/// How an article of another server comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    Ihave,
+    Check,
+    TakeThis,
 }
 
 #[derive(Default)]

@@ -11,6 +11,7 @@ mod dice;
 mod disk;
 mod ledger;
 mod network;
+mod offerer;
 mod pipe;
 mod plan;
 mod run;
@@ -51,4 +52,31 @@ fn the_same_seed_is_the_same_run() {
         let (once, again) = (run(seed, Planted::default()), run(seed, Planted::default()));
         assert_eq!(once.trace, again.trace, "seed {seed}");
     }
+}
+
+/// The first seed whose run finds the planted fault, and what it says.
+fn found(planted: Planted) -> (u64, String) {
+    let find = |seed| run(seed, planted).wrong.into_iter().next().map(|wrong| (seed, wrong));
+    (1..=40).find_map(find).unwrap_or_else(|| panic!("{planted:?} is not found"))
+}
+
+#[test]
+fn a_disk_that_lies_about_its_sync_is_found() {
+    let (seed, wrong) = found(Planted { disk_lies: true, ..Planted::default() });
+    println!("seed {seed}: {wrong}");
+    assert!(wrong.contains("was there before a crash"), "{wrong}");
+}
+
+#[test]
+fn a_cursor_saved_too_early_is_found() {
+    let (seed, wrong) = found(Planted { cursor_too_early: true, ..Planted::default() });
+    println!("seed {seed}: {wrong}");
+    assert!(wrong.contains("does not reach"), "{wrong}");
+}
+
+#[test]
+fn deferred_articles_that_are_forgotten_are_found() {
+    let (seed, wrong) = found(Planted { deferred_lost: true, ..Planted::default() });
+    println!("seed {seed}: {wrong}");
+    assert!(wrong.contains("does not reach"), "{wrong}");
 }

@@ -2,7 +2,7 @@
 //! where and when, and what goes wrong.
 
 use crate::dice::Dice;
-use crate::ledger::Post;
+use crate::ledger::{Offered, Post};
 use crate::network::{Presence, address};
 use crate::site::{Index, source};
 use feedd::article::PathIdentity;
@@ -96,6 +96,10 @@ pub enum Fault {
     },
 }
 
+/// A peer of all sites that is not part of the federation: it only offers.
+pub const OUTSIDE: &str = "outside";
+pub const OUTSIDE_IDENTITY: &str = "outside.example";
+
 /// How long posts and faults come.
 pub const SPAN: Duration = Duration::from_secs(150);
 
@@ -118,6 +122,11 @@ impl Planned {
     /// The peers of a site, as its config has them.
     pub fn peers_of(&self, site: usize) -> Vec<Peer> {
         let ours = self.edges.iter().filter(|((from, _), _)| *from == site);
+        let identity = PathIdentity::try_from(OUTSIDE_IDENTITY).unwrap();
+        let outside = Peer {
+            accept_from: vec![Source::Network(Network::host(source(self.outside())))],
+            ..Peer::new(OUTSIDE, identity)
+        };
         ours.map(|(&(_, to), edge)| {
             let identity = PathIdentity::try_from(self.sites[to].identity.as_str()).unwrap();
             let dial = Dial { compress: edge.compress, ..Dial::to(address(to).into()) };
@@ -131,7 +140,18 @@ impl Planned {
                 ..Peer::new(&format!("s{to}"), identity)
             }
         })
+        .chain([outside])
         .collect()
+    }
+
+    /// The host of the users.
+    pub fn users(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// The host of the peer that only offers.
+    pub fn outside(&self) -> usize {
+        self.sites.len() + 1
     }
 
     /// Does an article in these newsgroups pass from one site to the other?
@@ -157,8 +177,11 @@ fn site(no: usize, dice: &mut Dice) -> SitePlan {
 }
 
 fn edge(dice: &mut Dice) -> Edge {
-    let patterns = ["*", "*", "*", "*", "a.*,b.*", "*,!c.*", "*,@c.local", "b.*,c.talk"];
-    let mut wildmat = || Wildmat::parse_subscription(dice.pick::<&str>(&patterns)).unwrap();
+    let patterns = ["a.*,b.*", "*,!c.*", "*,@c.local", "b.*,c.talk"];
+    let mut wildmat = || {
+        let pattern = if dice.once_in(4) { *dice.pick::<&str>(&patterns) } else { "*" };
+        Wildmat::parse_subscription(pattern).unwrap()
+    };
     let (send, accept) = (wildmat(), wildmat());
     Edge {
         send,
@@ -219,9 +242,11 @@ fn posts(sites: &[SitePlan], dice: &mut Dice) -> Vec<(Duration, Post)> {
             if dice.once_in(6) && other != site && elsewhere {
                 at_sites.push(other);
             }
-            let own_id = at_sites.len() > 1 || !dice.once_in(8);
+            let ways = [Offered::Ihave, Offered::Check, Offered::TakeThis];
+            let offered = dice.once_in(5).then(|| *dice.pick(&ways));
+            let own_id = offered.is_some() || at_sites.len() > 1 || !dice.once_in(8);
             let id = own_id.then(|| format!("<{token}@user.example>"));
-            (at, Post { token, id, newsgroups, sites: at_sites, body: body(dice) })
+            (at, Post { token, id, newsgroups, sites: at_sites, body: body(dice), offered })
         })
         .collect();
     posts.sort_by_key(|(at, _)| *at);
@@ -240,7 +265,8 @@ fn body(dice: &mut Dice) -> String {
 }
 
 fn faults(count: usize, dice: &mut Dice) -> Vec<(Duration, Fault)> {
-    let how_many = dice.below(16);
+    let most = *dice.pick(&[8, 20, 50]);
+    let how_many = dice.below(most);
     let mut faults: Vec<(Duration, Fault)> =
         (0..how_many).map(|_| (moment(dice), fault(count, dice))).collect();
     faults.sort_by_key(|(at, _)| *at);

@@ -4,6 +4,7 @@ use crate::checks::{self, Articles};
 use crate::dice::{Dice, Simulated};
 use crate::ledger::Ledger;
 use crate::network::{Presence, World};
+use crate::offerer;
 use crate::plan::{Fault, Planned, Planted, SPAN};
 use crate::site::{Index, Site};
 use crate::trace::Trace;
@@ -65,12 +66,12 @@ impl Run {
             let ledger = ledger.clone();
             // What users are told they note themselves.
             Box::new(move |to, from, line: &str| {
-                if to < count {
+                if to != count {
                     ledger.heard(from, line);
                 }
             })
         };
-        let world = World::new(count + 1, dice.fork(), Trace::new(), heard);
+        let world = World::new(count + 2, dice.fork(), Trace::new(), heard);
         let sites = (0..count)
             .map(|no| Arc::new(Mutex::new(Site::new(no, &plan, dir, &world, &ledger, dice.fork()))))
             .collect();
@@ -84,23 +85,19 @@ impl Run {
         for site in &self.sites {
             site.lock().await.start();
         }
-        let user = self.sites.len();
+        let user = self.plan.users();
         let mut posting = JoinSet::new();
         let began = Instant::now();
         for (at, post) in &self.plan.posts {
             for &site in &post.sites {
-                let posted = users::post(
-                    self.world.clone(),
-                    self.ledger.clone(),
-                    user,
-                    site,
-                    post.clone(),
-                    self.dice.fork(),
-                );
-                let at = began + *at;
+                let (world, ledger, post) = (self.world.clone(), self.ledger.clone(), post.clone());
+                let (at, dice, outside) = (began + *at, self.dice.fork(), self.plan.outside());
                 posting.spawn(async move {
                     sleep_until(at).await;
-                    posted.await;
+                    match post.offered {
+                        None => users::post(world, ledger, user, site, post, dice).await,
+                        Some(way) => offerer::offer(world, ledger, outside, site, post, way, dice).await,
+                    }
                 });
             }
         }

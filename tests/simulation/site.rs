@@ -147,7 +147,8 @@ impl Site {
                 tell.send_replace(seq);
             }
         });
-        let store = match Store::open(options) {
+        // A disk that fails right now: the site is started again, as a service manager does.
+        let store = match Store::open(options.clone()).or_else(|_| Store::open(options)) {
             Ok(store) => store,
             Err(error) => return self.ledger.wrong(format!("s{} does not start: {error:?}", self.no)),
         };

@@ -10,24 +10,24 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// How long a user waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(45);
+pub const PATIENCE: Duration = Duration::from_secs(45);
 /// How often a user tries to post.
-const TRIES: usize = 12;
+pub const TRIES: usize = 12;
 
-/// A newsreader's connection.
-struct Reader {
-    end: End,
+/// A connection to a site.
+pub struct Reader {
+    pub end: End,
     input: Vec<u8>,
 }
 
 impl Reader {
-    async fn open(world: &Arc<World>, user: usize, site: usize) -> io::Result<Self> {
+    pub async fn open(world: &Arc<World>, user: usize, site: usize) -> io::Result<Self> {
         let mut reader = Self { end: world.dial(user, site).await?, input: Vec::new() };
         let greeting = reader.line().await?;
-        if greeting.starts_with("200") { Ok(reader) } else { Err(io::Error::other(greeting)) }
+        if greeting.starts_with("20") { Ok(reader) } else { Err(io::Error::other(greeting)) }
     }
 
-    async fn line(&mut self) -> io::Result<String> {
+    pub async fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(at) = self.input.iter().position(|octet| *octet == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=at).collect();
@@ -52,7 +52,7 @@ impl Reader {
         }
     }
 
-    async fn ask(&mut self, command: &str) -> io::Result<String> {
+    pub async fn ask(&mut self, command: &str) -> io::Result<String> {
         self.end.write_all(format!("{command}\r\n").as_bytes()).await?;
         self.line().await
     }
