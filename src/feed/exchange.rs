@@ -71,6 +71,8 @@ pub(super) struct Reported {
     pub(super) state: State,
     pub(super) cursor: Seq,
     pub(super) last_error: String,
+    /// How many of the connections the peer has opened.
+    pub(super) came_in: usize,
 }
 
 /// The state of the link.
@@ -86,6 +88,8 @@ pub(super) enum State {
     Waiting {
         pause_ms: u64,
     },
+    /// It is not dialled, and has no connection open that it is fed over.
+    Away,
     Stopped,
 }
 

@@ -12,7 +12,8 @@ use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
-use crate::article::path::has_identity;
+use super::turn::{CameIn, Turned};
+use crate::agent::contract::{Facts, owed};
 use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
@@ -45,6 +46,8 @@ pub(super) struct Controls {
     pub(super) abandon: CancellationToken,
     /// Dial now.
     pub(super) nudge: Arc<Notify>,
+    /// Take these connections, which the peer has opened.
+    pub(super) came_in: CameIn,
 }
 
 /// The task of one peer.
@@ -90,7 +93,12 @@ impl Scheduler {
             store.save_peer(&peer.name, state.clone());
             state
         });
-        exchange.report(|reported| reported.cursor = state.cursor);
+        exchange.report(|reported| {
+            reported.cursor = state.cursor;
+            if peer.dial.is_none() {
+                reported.state = State::Away;
+            }
+        });
         let now = Instant::now();
         let stop = controls.stop.clone();
         Self {
@@ -111,7 +119,7 @@ impl Scheduler {
             connected: false,
             batch: Vec::new(),
             answers: Vec::new(),
-            link: Arc::new(Link { store, peer, exchange, means, stop }),
+            link: Arc::new(Link { store, peer, exchange, means, came_in: false, stop }),
         }
     }
 
@@ -174,7 +182,7 @@ impl Scheduler {
         let now = Instant::now();
         [
             self.unsaved.then_some(self.save_at),
-            self.connections.is_empty().then_some(self.dial_at),
+            (self.connections.is_empty() && self.link.peer.dial.is_some()).then_some(self.dial_at),
             self.read_at.filter(|&at| at > now),
             self.deferred.next_due(clock::now()).map(|pause| now + pause),
         ]
@@ -290,10 +298,16 @@ impl Scheduler {
     /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
         let peer = &self.link.peer;
-        entry.source != peer.name
-            && !entry.kept
-            && peer.send.newsgroups.wants(entry.newsgroups.split(','))
-            && !peer.identities.iter().any(|identity| has_identity(&entry.path, identity.as_str()))
+        let facts = Facts {
+            newsgroups: &entry.newsgroups,
+            distribution: &entry.distribution,
+            octets: entry.len,
+            path: &entry.path,
+            date: entry.date,
+            now: clock::now(),
+            kind: entry.kind,
+        };
+        owed(peer, &entry.source, entry.kept, &facts).is_ok()
     }
 
     // -- the cursor on disk --
@@ -309,8 +323,28 @@ impl Scheduler {
 
     // -- connections --
 
+    /// Feeds the peer over a connection that it has opened.
+    fn take_in(&mut self, turned: Turned) {
+        let Turned { transport, stop, ended } = turned;
+        let no = ConnectionNo(self.next_no);
+        self.next_no += 1;
+        let Link { store, peer, exchange, means, .. } = &*self.link;
+        let (store, peer, exchange, means) = (store.clone(), peer.clone(), exchange.clone(), means.clone());
+        let link = Link { store, peer, exchange, means, came_in: true, stop };
+        self.connections.spawn(async move {
+            link.exchange.report(|reported| reported.came_in += 1);
+            let end = sender::run(&link, no, transport.into()).await;
+            link.exchange.report(|reported| reported.came_in -= 1);
+            drop(ended);
+            end
+        });
+    }
+
     /// Opens a connection if one is needed: always one, more while there is more than they can take.
     fn connect(&mut self) {
+        for turned in self.controls.came_in.take() {
+            self.take_in(turned);
+        }
         let peer = &self.link.peer;
         let open = self.link.exchange.connections();
         if open > 0 && !self.connected {
@@ -366,7 +400,9 @@ impl Scheduler {
             let pause = self.backoff.pause(random[0]);
             self.dial_at = Instant::now() + pause;
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            self.link.exchange.report(|reported| reported.state = State::Waiting { pause_ms });
+            let dialled = self.link.peer.dial.is_some();
+            let state = if dialled { State::Waiting { pause_ms } } else { State::Away };
+            self.link.exchange.report(|reported| reported.state = state);
         }
     }
 

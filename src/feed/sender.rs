@@ -52,6 +52,8 @@ pub(super) struct Link {
     pub(super) peer: Arc<Peer>,
     pub(super) exchange: Arc<Exchange>,
     pub(super) means: Means,
+    /// The peer has opened it for us: it is never spare.
+    pub(super) came_in: bool,
     pub(super) stop: CancellationToken,
 }
 
@@ -237,7 +239,7 @@ impl Connection<'_> {
             let allowed_s = REPLY_S + self.sender.unanswered_octets() as u64 / OCTETS_PER_S;
             return if quiet_s > allowed_s { Err(format!("no reply for {quiet_s} s")) } else { Ok(false) };
         }
-        Ok(quiet_s > SPARE_S && !self.link.exchange.is_oldest(self.no))
+        Ok(quiet_s > SPARE_S && !self.link.came_in && !self.link.exchange.is_oldest(self.no))
     }
 
     /// Takes what the window allows from the exchange; says how many.
@@ -298,6 +300,7 @@ impl Connection<'_> {
                     self.transport.start_deflate(&mut packed);
                     step = self.sender.compressed(self.outbox.commands());
                 }
+                Step::Turned => return Err("it changed places without being asked".to_owned()),
                 Step::Close(why) => return Err(why.to_string()),
             }
         }
