@@ -6,8 +6,8 @@ use crate::disk::SimDisk;
 use crate::ledger::Ledger;
 use crate::network::{Presence, World, address};
 use crate::plan::{Planned, SitePlan};
-use feedd::access::{Key, LoginHelps, Scope};
-use feedd::accounts::{Account, AccountsFile};
+use feedd::access::{Client, Key, LoginHelps, Scope};
+use feedd::accounts::AccountsFile;
 use feedd::article::NewsgroupName;
 use feedd::config::{Limits, Peer, Site as SiteConfig, Source};
 use feedd::feed::{FeedStatus, Feeds, Means};
@@ -60,10 +60,12 @@ struct SimDoor {
     peers: Vec<Arc<Peer>>,
     feeds: Arc<Vec<Feeds>>,
     accounts: AccountsFile,
+    stop: CancellationToken,
 }
 
 impl Door for SimDoor {
-    fn admit(&self, from: IpAddr, _account: Option<&Account>) -> Admitted {
+    fn admit(&self, client: &Client) -> Admitted {
+        let from = client.address;
         let is_from = |source: &Source| matches!(source, Source::Network(network) if network.contains(from));
         let peers: Vec<_> =
             self.peers.iter().filter(|peer| peer.accept_from.iter().any(is_from)).cloned().collect();
@@ -74,7 +76,7 @@ impl Door for SimDoor {
         let is_peer = !peers.is_empty();
         let mut admitted = Admitted::operator(
             peers.first().map_or(&text, |peer| &peer.name),
-            Rights { read: !is_peer, post: !is_peer, offer: is_peer },
+            Rights { read: !is_peer, post: !is_peer, offer: is_peer, turn: false },
             is_peer.then(|| Origin::Peers { peers: peers.clone(), address: text.clone() }),
         );
         admitted.seat = Key::Address(from);
@@ -91,12 +93,16 @@ impl Door for SimDoor {
         &self.accounts
     }
 
-    fn login_helps(&self, _from: IpAddr) -> LoginHelps {
+    fn login_helps(&self, _client: &Client) -> LoginHelps {
         LoginHelps::default()
     }
 
     fn clear_login(&self) -> bool {
         false
+    }
+
+    fn news(&self) -> CancellationToken {
+        self.stop.clone()
     }
 }
 
@@ -178,12 +184,12 @@ impl Site {
         let service =
             Service::new(store.clone(), intake, identity.clone(), config.limits.clone(), stop.clone());
         let (network, listener) = self.world.start(self.no);
-        let means = Means { network: Arc::new(network), certificate: None };
+        let means = Means { network: Arc::new(network), ..Means::default() };
         // One set of feeds for each peer: several waiters for one tip are woken in an order drawn at random.
         let start = |(peer, tip)| Feeds::start(store.clone(), &[peer], tip, means.clone());
         let feeds: Arc<Vec<Feeds>> = Arc::new(peers.iter().cloned().zip(tips).map(start).collect());
         let accounts = AccountsFile::new(&self.dir.join("users"));
-        let door = Arc::new(SimDoor { peers, feeds: feeds.clone(), accounts });
+        let door = Arc::new(SimDoor { peers, feeds: feeds.clone(), accounts, stop: stop.clone() });
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(1000));
         tasks.spawn(net::listen(listener, false, Arc::new(service), slots, tasks.clone(), door));
