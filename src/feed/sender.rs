@@ -12,7 +12,7 @@ use super::outbox::Outbox;
 use crate::config::Peer;
 use crate::session::sender::{Close, Offered, Sender, Step, Verdict};
 use crate::store::{ReadError, Store, Stored, Wait};
-use crate::transport::Transport;
+use crate::transport::{Transport, apart};
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::future::pending;
@@ -351,7 +351,7 @@ impl Connection<'_> {
         let cold = std::mem::take(&mut self.cold);
         let store = self.link.store.clone();
         let kept = cold.clone();
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = apart(move || {
             let read_one = |owed| {
                 let stored = read(&store, &owed, Wait::Disk);
                 (owed, stored)
