@@ -3,6 +3,9 @@
 //!
 //! Articles go to the connection that was opened first as long as it is ready for more, so that with
 //! little traffic one connection carries everything, in order; others get what it cannot take.
+//!
+//! The queue is short: the scheduler fills it up when connections have emptied it, so that what a feed
+//! holds is what is in flight and a few hundred articles, whatever the window.
 
 use super::rate::Rate;
 use crate::article::MessageId;
@@ -13,6 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// Articles that wait for a connection before the log is read no further ...
+pub(super) const READY_ENOUGH: usize = 1024;
+/// ... until no more than so many wait.
+const READY_FEW: usize = 512;
+/// Octets of articles that wait while all connections are busy, for which another one is opened even if
+/// the articles are few.
+const READY_OCTETS: usize = 16 * 1024 * 1024;
 
 /// An article the peer is owed.
 #[derive(Clone)]
@@ -167,10 +178,17 @@ impl Exchange {
         std::mem::swap(&mut self.lock().answers, answers);
     }
 
+    /// How many more articles are wanted to wait for a connection.
+    pub(super) fn room(&self) -> usize {
+        READY_ENOUGH.saturating_sub(self.lock().queue.len())
+    }
+
     /// Are all connections busy while articles wait?
-    pub(super) fn is_short_of_connections(&self, worth: usize) -> bool {
+    pub(super) fn is_short_of_connections(&self) -> bool {
         let inner = self.lock();
-        inner.queue.len() >= worth && inner.connections.iter().all(|slot| !slot.idle)
+        inner.connections.iter().all(|slot| !slot.idle)
+            && (inner.queue.len() > READY_FEW
+                || inner.queue.iter().map(Owed::octets).sum::<usize>() > READY_OCTETS)
     }
 
     /// Takes back what no connection has taken.
@@ -231,11 +249,17 @@ impl Exchange {
     /// be woken.
     pub(super) fn take(&self, no: ConnectionNo, room: usize, batch: &mut Vec<Owed>) {
         let mut inner = self.lock();
-        let take = room.min(inner.queue.len());
+        let before = inner.queue.len();
+        let take = room.min(before);
         batch.extend(inner.queue.drain(..take));
         inner.totals.offered += take as u64;
         if let Some(slot) = inner.connections.iter_mut().find(|slot| slot.no == no) {
             slot.idle = take == 0;
+        }
+        let runs_low = before > READY_FEW && before - take <= READY_FEW;
+        drop(inner);
+        if runs_low {
+            self.scheduler.notify_one();
         }
     }
 

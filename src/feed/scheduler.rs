@@ -3,8 +3,9 @@
 //!
 //! It is the only writer of the peer's state. It is woken by the log's growth, by answers, by the end
 //! of a connection and by its timers; when nothing happens it costs nothing. What it holds is bounded:
-//! at most [`Scheduler::allowance`] articles (their log entries, not their octets) are handed out and
-//! not settled, and the cursor spans at most [`SPAN_MAX`] of them.
+//! log entries (not the articles' octets) of what is in flight on the connections, of at most
+//! [`READY_ENOUGH`](super::exchange::READY_ENOUGH) and one reading more that wait for one, and the cursor
+//! spans at most [`SPAN_MAX`] of them.
 
 use super::Means;
 use super::cursor::Cursor;
@@ -27,8 +28,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Records read from the log at a time.
+/// Articles read from the log at a time while it is in memory ...
 const READ_MAX: usize = 256;
+/// ... and from the disk, where each reading begins with finding the place.
+const READ_COLD: usize = 1024;
 /// Articles that may be settled behind one that is not before reading pauses.
 const SPAN_MAX: usize = 65_536;
 /// How often the cursor is saved while it moves.
@@ -154,16 +157,9 @@ impl Scheduler {
         self.finish().await;
     }
 
-    /// How many articles may be handed out and not settled: the windows of all connections full, and
-    /// twice as many ready to follow.
-    fn allowance(&self) -> usize {
-        let peer = &self.link.peer;
-        peer.window.max(1).saturating_mul(peer.connections.max(1)).saturating_mul(3)
-    }
-
     fn may_read(&self) -> bool {
         self.is_open
-            && self.cursor.unsettled() < self.allowance()
+            && self.link.exchange.room() > 0
             && self.cursor.span() < SPAN_MAX
             && self.deferred.len() < Deferred::ENOUGH
             && self.read_at.is_none_or(|at| at <= Instant::now())
@@ -247,7 +243,7 @@ impl Scheduler {
 
     /// What has been handed out and no connection has taken is as if it had not been read.
     fn take_back(&mut self) {
-        if self.cursor.unsettled() == 0 && self.cursor.span() == 0 {
+        if self.cursor.span() == 0 {
             return;
         }
         let now = clock::now();
@@ -334,7 +330,7 @@ impl Scheduler {
 
     async fn refill_deferred(&mut self) {
         let now = clock::now();
-        let mut due = self.link.peer.window;
+        let mut due = self.link.exchange.room();
         while due > 0
             && let Some(seq) = self.deferred.take_due(now)
         {
@@ -364,6 +360,8 @@ impl Scheduler {
         match self.link.store.log(after, max, Wait::No) {
             Err(ReadError::WouldBlock) => {
                 let store = self.link.store.clone();
+                // One that is looked for by its place is wanted alone.
+                let max = if max == READ_MAX { READ_COLD } else { max };
                 apart(move || store.log(after, max, Wait::Disk))
                     .await
                     .unwrap_or_else(|error| Err(ReadError::Corrupt(error.to_string())))
@@ -451,7 +449,7 @@ impl Scheduler {
             open == self.connections.len()
                 && open < peer.connections
                 && self.extra_at <= Instant::now()
-                && self.link.exchange.is_short_of_connections(peer.window)
+                && self.link.exchange.is_short_of_connections()
         };
         let Some(how) = peer.dial.clone().filter(|_| needed) else { return };
         if self.connections.is_empty() {

@@ -32,8 +32,10 @@ const COLD_BATCH: usize = 32;
 const GREETING_S: u64 = 30;
 /// Seconds without any progress while a reply is owed ...
 const REPLY_S: u64 = 60;
-/// ... and one more for so many octets that may stand in buffers on the way.
+/// ... and one more for so many octets that may stand in buffers on the way ...
 const OCTETS_PER_S: u64 = 64 * 1024;
+/// ... of which there are no more than this: the largest article, and both hosts' buffers.
+const BUFFERED_MAX: usize = 16 * 1024 * 1024;
 /// Seconds after which a further connection that has nothing to do is closed.
 const SPARE_S: u64 = 30;
 /// Seconds after which a connection that has nothing to do gives back its buffer.
@@ -254,7 +256,8 @@ impl Connection<'_> {
             return if quiet_s > GREETING_S { Err("no greeting".to_owned()) } else { Ok(false) };
         }
         if self.is_busy() {
-            let allowed_s = REPLY_S + self.sender.unanswered_octets() as u64 / OCTETS_PER_S;
+            let under_way = self.sender.unanswered_octets().min(BUFFERED_MAX);
+            let allowed_s = REPLY_S + under_way as u64 / OCTETS_PER_S;
             return if quiet_s > allowed_s { Err(format!("no reply for {quiet_s} s")) } else { Ok(false) };
         }
         Ok(quiet_s > SPARE_S && !self.link.came_in && !self.link.exchange.is_oldest(self.no))
