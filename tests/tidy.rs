@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: [&[&str]; 6] = [
     &["wildmat", "clock", "decimal", "limits", "random"],
     &["wire", "article", "binary"],
-    &["agent", "access", "accounts", "session", "config", "tls"],
+    &["agent", "access", "accounts", "session", "config", "tls", "sync"],
     &["store"],
     &["intake", "feed", "net", "transport", "admin", "client", "transfer"],
     &["daemon", "cli", "main", "bin"],

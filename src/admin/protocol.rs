@@ -2,7 +2,7 @@
 
 use crate::article::ArticleKind;
 use crate::config::Peer;
-use crate::feed::FeedStatus;
+use crate::feed::{FeedStatus, SyncReport};
 use crate::intake::ImportRules;
 use crate::store::{Group, LogEntry, Stats, VerifyReport};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,14 @@ pub enum Request {
         /// Its Message-ID.
         id: String,
     },
+    /// Make sure that a peer has what it should have, and that this site has what it has for it. Answered by
+    /// [`Response::Progress`] now and then, and [`Response::Synced`].
+    Sync {
+        /// The peer's name.
+        peer: String,
+        /// Articles since then, by their own dates; Unix seconds.
+        since_s: i64,
+    },
     /// The figures of the site.
     Status,
     /// Check every record of the spool.
@@ -65,6 +73,10 @@ pub enum Response {
     Groups(Vec<GroupRow>),
     /// To [`Request::PeerList`].
     Peers(Vec<PeerRow>),
+    /// How far a request is that takes long; another answer follows.
+    Progress(String),
+    /// To [`Request::Sync`].
+    Synced(Box<SyncReport>),
     /// To [`Request::Entry`]; none: the site has no such article.
     Entry(Option<Box<EntryRow>>),
     /// To [`Request::Status`].

@@ -12,6 +12,7 @@ pub mod feedc;
 mod group;
 mod import;
 mod init;
+mod moment;
 mod output;
 mod peer;
 mod peer_key;
@@ -20,6 +21,7 @@ mod run;
 mod site;
 mod status;
 mod store;
+mod sync;
 mod terminal;
 mod user;
 
@@ -103,6 +105,12 @@ enum Command {
     /// been brought is kept in a file: the same command goes on where it was stopped, and brings what is
     /// new when it is run again.
     Pull(pull::Arguments),
+    /// Make sure that a peer has what it should have, and this site what the peer has for it, with a proof
+    ///
+    /// With a peer that is feedd, what both have is compared and what is missing moves both ways; any other
+    /// peer is offered everything once more. The last line says how many articles both have of those that
+    /// they should have; the command fails where one is missing.
+    Sync(sync::Arguments),
     /// Show a federation at work: some sites on this machine, in a temporary folder
     Demo(demo::Arguments),
 }
@@ -140,6 +148,7 @@ pub fn feedd() -> ExitCode {
         Command::Reload(file) => status::reload(&file),
         Command::Import(arguments) => import::import(&arguments),
         Command::Pull(arguments) => pull::pull(&arguments),
+        Command::Sync(arguments) => sync::sync(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
     };
     match done {

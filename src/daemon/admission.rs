@@ -8,6 +8,7 @@ use crate::feed::{Feeds, Means};
 use crate::intake::Origin;
 use crate::net::{Admitted, Door, TurnedOver};
 use crate::session::Rights;
+use crate::store::LogEntry;
 use crate::tls::client::OwnCertificate;
 use crate::tls::server::{Clients, ServerTls, TlsError};
 use crate::transport::Transport;
@@ -244,6 +245,10 @@ impl Door for Admission {
 
     fn news(&self) -> CancellationToken {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn owe(&self, peer: &str, entry: &LogEntry) -> Result<(), String> {
+        self.feeds.owe(peer, std::slice::from_ref(entry)).map(drop)
     }
 
     fn takes_turns(&self, peer: &str) -> bool {

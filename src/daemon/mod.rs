@@ -9,6 +9,7 @@ mod host;
 
 use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
 use crate::article::NewsgroupName;
+use crate::clock::Timestamp;
 use crate::config::{Config, Mistake, Peer};
 use crate::feed::{Feeds, Means};
 use crate::intake::{ImportRules, Intake, Origin};
@@ -24,6 +25,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -253,6 +255,18 @@ impl admin::server::Control for Daemon {
                     Err(error) => Response::Failed(error.to_string()),
                 }
             }
+        }
+    }
+
+    async fn sync(&self, peer: String, since_s: i64, say: UnboundedSender<String>) -> Response {
+        let inner = &self.inner;
+        // Nobody may be listening.
+        let tell = move |text| drop(say.send(text));
+        let since = Timestamp::from_unix_s(since_s);
+        let syncing = inner.feeds.sync(&peer, &inner.service.identity, since, &tell);
+        tokio::select! {
+            done = syncing => done.map_or_else(Response::Failed, |report| Response::Synced(Box::new(report))),
+            () = inner.stop.cancelled() => Response::Failed("the site is stopping".to_owned()),
         }
     }
 

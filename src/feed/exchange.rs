@@ -84,6 +84,8 @@ pub(super) struct Totals {
 pub(super) struct Reported {
     pub(super) state: State,
     pub(super) cursor: Seq,
+    /// Articles in the deferred set.
+    pub(super) deferred_now: usize,
     pub(super) last_error: String,
     /// How many of the connections the peer has opened.
     pub(super) came_in: usize,

@@ -18,6 +18,7 @@
 //! | `schedule` | pauses between attempts; deferred articles |
 //! | `gate`, `rate` | when, and how much, is sent: times of the week, backups, octets a second |
 //! | `turn` | connections that the other side has opened |
+//! | `sync`, `talk`, `sweep` | comparing with a peer what both have; offering it a part of the log again |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
 //!
 //! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
@@ -27,13 +28,18 @@ mod cursor;
 mod dial;
 mod exchange;
 mod gate;
+mod opening;
 mod outbox;
 mod rate;
 mod schedule;
 mod scheduler;
 mod sender;
+mod sweep;
+mod sync;
+mod talk;
 mod turn;
 
+pub use sync::{Agreement, SyncReport};
 pub use turn::{Host, Serving};
 
 use crate::config::Peer;
@@ -42,7 +48,7 @@ use crate::tls::client::OwnCertificate;
 use crate::transport::{Machine, Network, Transport};
 use exchange::{Exchange, State};
 use gate::{Gate, Neighbours};
-use scheduler::{Controls, Scheduler};
+use scheduler::{Controls, Scheduler, Span};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -225,6 +231,7 @@ impl Feeds {
             controls.clone(),
             self.means(),
             Gate::new(peer.clone(), self.neighbours.clone()),
+            Span::Onwards,
         );
         let turning = keep_turned(peer.clone(), self.means(), exchange.clone(), controls.clone());
         let turns = peer.turn;

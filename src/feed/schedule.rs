@@ -84,6 +84,16 @@ impl Deferred {
         self.due.insert((at, seq));
     }
 
+    /// The peer lacks the article: it is due. True when it was not in the set.
+    pub(super) fn add(&mut self, seq: Seq, now: Timestamp) -> bool {
+        let new = !self.articles.contains_key(&seq);
+        if new {
+            self.articles.insert(seq, Retry { at: now, times: 0 });
+            self.due.insert((now, seq));
+        }
+        new
+    }
+
     /// The article was taken and not offered: it is due as if it had been deferred again.
     pub(super) fn put_back(&mut self, seq: Seq, now: Timestamp) {
         if self.articles.contains_key(&seq) {

@@ -14,13 +14,13 @@ use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
+use super::sweep;
 use super::turn::{CameIn, Turned};
-use crate::agent::contract::{Facts, owed};
 use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
 use crate::transport::apart;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -41,6 +41,15 @@ const LOG_RETRY: Duration = Duration::from_secs(1);
 /// How long to do with fewer connections after the peer did not let us have another one.
 const EXTRA_PAUSE: Duration = Duration::from_secs(30);
 
+/// What of the log a feed is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// From where the peer stands, for ever; that place is kept.
+    Onwards,
+    /// What stands behind the first and up to the second, once; nothing is kept.
+    Between(Seq, Seq),
+}
+
 /// The ways to tell a running feed something.
 #[derive(Clone, Default)]
 pub(super) struct Controls {
@@ -50,6 +59,8 @@ pub(super) struct Controls {
     pub(super) abandon: CancellationToken,
     /// Dial now.
     pub(super) nudge: Arc<Notify>,
+    /// Offer these, which the peer was thought to have.
+    pub(super) owed: Arc<Mutex<Vec<Seq>>>,
     /// Take these connections, which the peer has opened.
     pub(super) came_in: CameIn,
 }
@@ -58,6 +69,7 @@ pub(super) struct Controls {
 pub(super) struct Scheduler {
     link: Arc<Link>,
     tip: watch::Receiver<Seq>,
+    span: Span,
     /// Somebody may still write to the log.
     may_grow: bool,
     controls: Controls,
@@ -101,12 +113,19 @@ impl Scheduler {
         controls: Controls,
         means: Means,
         gate: Gate,
+        span: Span,
     ) -> Self {
-        let state = store.peer_state(&peer.name).unwrap_or_else(|| {
-            let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
-            store.save_peer(&peer.name, state.clone());
-            state
-        });
+        let resume = || {
+            store.peer_state(&peer.name).unwrap_or_else(|| {
+                let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
+                store.save_peer(&peer.name, state.clone());
+                state
+            })
+        };
+        let state = match span {
+            Span::Onwards => resume(),
+            Span::Between(from, _) => PeerState { cursor: from, deferred: Vec::new() },
+        };
         exchange.report(|reported| {
             reported.cursor = state.cursor;
             if peer.dial.is_none() {
@@ -117,6 +136,7 @@ impl Scheduler {
         let stop = controls.stop.clone();
         Self {
             tip,
+            span,
             may_grow: true,
             session: controls.stop.child_token(),
             controls,
@@ -146,6 +166,11 @@ impl Scheduler {
     pub(super) async fn run(mut self) {
         while !self.controls.stop.is_cancelled() {
             self.settle();
+            if self.has_swept() {
+                self.controls.stop.cancel();
+                break;
+            }
+            self.take_owed();
             self.look_at_gate();
             if self.is_open {
                 self.refill().await;
@@ -157,8 +182,29 @@ impl Scheduler {
         self.finish().await;
     }
 
+    /// Is everything settled that it is about?
+    fn has_swept(&self) -> bool {
+        matches!(self.span, Span::Between(_, to) if self.cursor.settled() >= to && self.deferred.len() == 0)
+    }
+
+    /// The last record that it is about.
+    fn end(&self) -> Seq {
+        if let Span::Between(_, to) = self.span { to } else { Seq(u64::MAX) }
+    }
+
+    /// What the peer was found to lack is offered as if it had been deferred until now.
+    fn take_owed(&mut self) {
+        let owed = std::mem::take(&mut *self.controls.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        let now = clock::now();
+        for seq in owed {
+            self.unsaved |= self.deferred.add(seq, now);
+        }
+        self.report_cursor();
+    }
+
     fn may_read(&self) -> bool {
         self.is_open
+            && self.cursor.read() < self.end()
             && self.link.exchange.room() > 0
             && self.cursor.span() < SPAN_MAX
             && self.deferred.len() < Deferred::ENOUGH
@@ -284,8 +330,11 @@ impl Scheduler {
     }
 
     fn report_cursor(&self) {
-        let cursor = self.cursor.settled();
-        self.link.exchange.report(|reported| reported.cursor = cursor);
+        let (cursor, deferred) = (self.cursor.settled(), self.deferred.len());
+        self.link.exchange.report(|reported| {
+            reported.cursor = cursor;
+            reported.deferred_now = deferred;
+        });
     }
 
     /// Hands out deferred articles that are due, then what is new in the log.
@@ -308,6 +357,9 @@ impl Scheduler {
             self.unsaved |= !entries.is_empty();
             let mut young = None;
             for entry in entries {
+                if entry.seq > self.end() {
+                    break;
+                }
                 if let Some(pause) = self.is_young(&entry) {
                     young = Some((Seq(entry.seq.0.saturating_sub(1)), pause));
                     break;
@@ -317,7 +369,7 @@ impl Scheduler {
                     self.batch.push(Owed { entry, strikes: 0 });
                 }
             }
-            self.cursor.read_to(young.map_or(next, |(before, _)| before));
+            self.cursor.read_to(young.map_or(next, |(before, _)| before).min(self.end()));
             self.link.exchange.put(&mut self.batch);
             if let Some((_, pause)) = young {
                 self.read_at = Some(Instant::now() + pause);
@@ -388,22 +440,13 @@ impl Scheduler {
     /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it
     /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
-        let peer = &self.link.peer;
-        let facts = Facts {
-            newsgroups: &entry.newsgroups,
-            distribution: &entry.distribution,
-            octets: entry.len,
-            path: &entry.path,
-            date: entry.date,
-            now: clock::now(),
-            kind: entry.kind,
-        };
-        owed(peer, &entry.source, entry.kept, &facts).is_ok()
+        sweep::is_owed(&self.link.peer, entry).is_ok()
     }
 
     // -- the cursor on disk --
 
     fn save(&mut self, at_once: bool) {
+        self.unsaved &= self.span == Span::Onwards;
         if self.unsaved && (at_once || self.save_at <= Instant::now()) {
             let state = PeerState { cursor: self.cursor.settled(), deferred: self.deferred.saved() };
             self.unsaved = false;

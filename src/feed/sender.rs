@@ -331,7 +331,7 @@ impl Connection<'_> {
                     self.transport.start_deflate(&mut packed);
                     step = self.sender.compressed(self.outbox.commands());
                 }
-                Step::Turned => return Err("it changed places without being asked".to_owned()),
+                Step::Opened | Step::Turned => return Err("it changed places without being asked".to_owned()),
                 Step::Close(why) => return Err(why.to_string()),
             }
         }

@@ -5,6 +5,7 @@ use crate::accounts::{Account, AccountsFile};
 use crate::config::{Peer, Rule};
 use crate::intake::Origin;
 use crate::session::{Offers, Rights};
+use crate::store::LogEntry;
 use crate::transport::Transport;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
@@ -128,6 +129,14 @@ pub trait Door: Send + Sync {
     fn takes_turns(&self, _peer: &str) -> bool {
         false
     }
+    /// XSYNC OFFER: the peer is offered this article over its feed.
+    ///
+    /// # Errors
+    /// Why not.
+    fn owe(&self, _peer: &str, _entry: &LogEntry) -> Result<(), String> {
+        Err("there is no feed to it".to_owned())
+    }
+
     /// XTURN: from here on the peer is fed over its own connection.
     fn turn(&self, _peer: &str, transport: Transport) -> TurnedOver {
         drop(transport);

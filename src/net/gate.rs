@@ -8,10 +8,12 @@ use super::tell::Tell;
 use super::{Counters, Service};
 use crate::access::{Client, Key, Quotas, Throttle};
 use crate::accounts::{Account, Password};
+use crate::article::MessageId;
 use crate::limits::{ACCOUNT_NAME_MAX, COMPRESSED_MAX, HASHES_MAX};
 use crate::session::{Credentials, Login, reply};
+use crate::store::{ReadError, Wait};
 use crate::tls::server::Shown;
-use crate::transport::Transport;
+use crate::transport::{Transport, blocking};
 use rustls::ServerConnection;
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -212,6 +214,21 @@ impl Connection {
             self.upgrade = Some(Upgrade::Turn);
         }
         self.session.answer_turn(turns, &mut self.out);
+    }
+
+    /// XSYNC OFFER: the peer lacks this article.
+    pub(super) fn sync_offer(&mut self, id: &MessageId) {
+        let entry = match blocking(|| self.service.store.entry(id, Wait::Disk)) {
+            Ok(Some(entry)) => Ok(entry),
+            Ok(None) | Err(ReadError::Gone) => Err("it is not here".to_owned()),
+            Err(error) => return self.fault(&error),
+        };
+        let door = self.entry.as_ref().map(|entry| &entry.door).zip(self.admitted.peer_name());
+        let owed = entry.and_then(|entry| match door {
+            Some((door, peer)) => door.owe(peer, &entry),
+            None => Err("several peers share this address: which one is unknown".to_owned()),
+        });
+        reply::sync_offer(id, owed.as_ref().map(|()| ()).map_err(String::as_str), &mut self.out);
     }
 
     /// COMPRESS: there is a bound to the memory that it takes.

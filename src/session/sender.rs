@@ -81,6 +81,8 @@ pub enum Step<A> {
     StartTls,
     /// Everything behind this is packed (RFC 8054), in both directions; then go on.
     StartDeflate,
+    /// The peer answers XSYNC: the shell goes on by itself.
+    Opened,
     /// XTURN is answered: the peer is the client now, and waits for our greeting.
     Turned,
     /// The peer has answered for good, or for now when deferred.
@@ -104,6 +106,8 @@ pub enum Close {
     NoTls(String),
     /// The peer does not take the login.
     LoginRefused(String),
+    /// It does not know XSYNC, or not from us.
+    NoSync,
     /// The peer does not offer us articles over a connection of ours (XTURN).
     NoTurn(String),
     /// A reply that fits no command.
@@ -121,6 +125,7 @@ impl fmt::Display for Close {
             Self::Unauthorised(line) => write!(f, "asks for authentication or privacy: {line}"),
             Self::NoTls(why) => write!(f, "no TLS, and without it nothing is sent: {why}"),
             Self::LoginRefused(line) => write!(f, "the login is refused: {line}"),
+            Self::NoSync => f.write_str("the peer does not offer XSYNC to us"),
             Self::NoTurn(why) => f.write_str(why),
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::Withdrawn => f.write_str("an article vanished after it was asked for"),
