@@ -1,6 +1,15 @@
 //! The only place that reads time. Everything else is handed a [`Timestamp`].
+//!
+//! A simulation has a time of its own: what [`read_from`] sets is for the calling thread alone, so
+//! nothing of it reaches a server, which never calls it.
 
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    /// What this thread reads in place of the wall clock.
+    static SOURCE: Cell<Option<fn() -> Timestamp>> = const { Cell::new(None) };
+}
 
 /// A moment: milliseconds since 1970-01-01 00:00 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -33,8 +42,16 @@ impl Timestamp {
     }
 }
 
+/// From now on this thread's time comes from `source`; with none, from the wall clock again.
+pub fn read_from(source: Option<fn() -> Timestamp>) {
+    SOURCE.set(source);
+}
+
 /// The wall clock's reading.
 pub fn now() -> Timestamp {
+    if let Some(simulated) = SOURCE.get() {
+        return simulated();
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -7,7 +7,7 @@
 //!
 //! | level | rooms | what they know |
 //! |---|---|---|
-//! | 0 ground | [`wildmat`] [`clock`] [`decimal`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
+//! | 0 ground | [`wildmat`] [`clock`] [`random`] [`decimal`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
 //! | 1 words | [`wire`] [`article`] [`binary`] | the grammar of RFC 3977/4644 and of RFC 5536, files in articles: bytes in, types out |
 //! | 2 rules | [`agent`] [`access`] [`accounts`] [`tls`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; who may what; sans-IO connections; checked config |
 //! | 3 keeping | [`store`] | spool log (the truth) and index (sled, derived) |
@@ -36,6 +36,7 @@ pub mod feed;
 pub mod intake;
 pub mod limits;
 pub mod net;
+pub mod random;
 pub mod session;
 pub mod store;
 pub mod tls;
@@ -43,6 +44,3 @@ pub mod transfer;
 pub mod transport;
 pub mod wildmat;
 pub mod wire;
-
-#[cfg(test)]
-mod random;

@@ -7,12 +7,14 @@
 
 mod check;
 mod demo;
+mod explain;
 pub mod feedc;
 mod group;
 mod import;
 mod init;
 mod output;
 mod peer;
+mod peer_key;
 mod pull;
 mod run;
 mod site;

@@ -21,24 +21,55 @@ pub(super) struct Arguments {
 #[derive(Subcommand)]
 enum Act {
     /// Add a peer to peers.toml, and to the site if it runs
-    Add(Add),
+    Add(Box<Add>),
     /// List the peers and how their feeds stand
     List(Report),
+    /// Say whether an article goes to a peer, and is accepted from it, and which rule decides
+    Explain(super::explain::Arguments),
+    /// Print this site's own public key, and the command that makes this site a peer of another
+    Key(Report),
 }
 
 #[derive(clap::Args)]
 struct Add {
     /// What this site calls the peer; its path identity, unless --identity says otherwise
     name: String,
-    /// Where it is dialled; without, it only dials us and is sent nothing
-    #[arg(long, value_name = "HOST:PORT")]
-    address: Option<String>,
+    /// Where it is dialled, repeated if it has several addresses; a host without a port is looked up (SRV),
+    /// else it is 119, or 563 for TLS; without an address it only dials us
+    #[arg(long, value_name = "HOST[:PORT]")]
+    address: Vec<String>,
     /// Its path identity, repeated if it has several [default: its name]
     #[arg(long, value_name = "ID")]
     identity: Vec<String>,
-    /// From where it may connect: address, prefix, host or "loopback" [default: the host of --address]
+    /// From where it may connect: address, prefix, host or "loopback" [default: the host of --address;
+    /// nowhere with --pin or --account, which prove more]
     #[arg(long, value_name = "ADDR")]
     accept_from: Vec<String>,
+    /// TLS when it is dialled: not at all, by STARTTLS, or from the first octet [default: starttls with
+    /// --pin, implicit for port 563, else off]
+    #[arg(long, value_name = "HOW")]
+    tls: Option<Tls>,
+    /// Its public key, as `feedd peer key` prints it there: who shows it is this peer, and nobody else
+    #[arg(long, value_name = "KEY")]
+    pin: Vec<String>,
+    /// The name that we log in with there
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    user: Option<String>,
+    /// The file of the password for it: its first line
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    /// The account of this site by which it may log in here (see `feedd user`)
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// The SOCKS5 proxy on the way there, such as socks5://127.0.0.1:9050
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// A connection that one of us opens carries articles both ways: for sites that cannot be dialled
+    #[arg(long)]
+    turn: bool,
+    /// The templates of peers.toml that say the rest
+    #[arg(long, value_name = "NAME")]
+    template: Vec<String>,
     /// The newsgroups that are sent to it [default: *]
     #[arg(long, value_name = "WILDMAT")]
     send: Option<String>,
@@ -49,10 +80,33 @@ struct Add {
     site: ConfigFile,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Tls {
+    /// In clear
+    Off,
+    /// By STARTTLS
+    Starttls,
+    /// From the first octet
+    #[value(alias = "on")]
+    Implicit,
+}
+
+impl Tls {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Starttls => "starttls",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
 pub(super) fn peer(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.act {
         Act::Add(add) => self::add(add),
         Act::List(report) => list(report),
+        Act::Explain(arguments) => super::explain::explain(arguments),
+        Act::Key(report) => super::peer_key::key(report),
     }
 }
 
@@ -106,24 +160,42 @@ fn block(add: &Add) -> String {
         let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
         format!("[{}]", texts.join(", "))
     };
-    let dialled = add.address.is_some();
+    let dialled = !add.address.is_empty();
+    let sent = dialled || add.turn;
     let mut line = |key: &str, given: Option<String>, default: &str| match given {
         Some(value) => text.push_str(&format!("{key} = {value}\n")),
         None => text.push_str(&format!("# {key} = {default}\n")),
     };
-    line(
-        "identity",
-        (!add.identity.is_empty()).then(|| list(&add.identity)),
-        &list(std::slice::from_ref(&add.name)),
-    );
-    line("address", add.address.as_deref().map(quoted), "\"HOST:PORT\"");
-    line(
-        "accept_from",
-        (!add.accept_from.is_empty()).then(|| list(&add.accept_from)),
-        "[the host of address]",
-    );
+    let some_list = |texts: &[String]| (!texts.is_empty()).then(|| list(texts));
+    if !add.template.is_empty() {
+        line("template", some_list(&add.template), "");
+    }
+    line("identity", some_list(&add.identity), &list(std::slice::from_ref(&add.name)));
+    line("address", some_list(&add.address), "[\"HOST:PORT\"]");
+    if dialled {
+        let port_563 = add.address.iter().all(|address| address.ends_with(":563"));
+        let by_default = if port_563 { Tls::Implicit } else { Tls::Starttls };
+        let tls = add.tls.or_else(|| (!add.pin.is_empty()).then_some(by_default));
+        line("tls", tls.map(|tls| quoted(tls.word())), "\"off\"");
+    }
+    if !add.pin.is_empty() {
+        line("pin", some_list(&add.pin), "");
+    }
+    let path = |path: &PathBuf| quoted(&std::path::absolute(path).unwrap_or(path.clone()).to_string_lossy());
+    for (key, given) in [
+        ("user", add.user.as_deref().map(quoted)),
+        ("password_file", add.password_file.as_ref().map(path)),
+        ("account", add.account.as_deref().map(quoted)),
+        ("proxy", add.proxy.as_deref().map(quoted)),
+        ("turn", add.turn.then(|| "true".to_owned())),
+    ] {
+        if given.is_some() {
+            line(key, given, "");
+        }
+    }
+    line("accept_from", some_list(&add.accept_from), "[the host of address]");
     line("accept", add.accept.as_deref().map(quoted), &quoted(config::PEER_SUBSCRIPTION));
-    if dialled || add.send.is_some() {
+    if sent || add.send.is_some() {
         line("send", add.send.as_deref().map(quoted), &quoted(config::PEER_SUBSCRIPTION));
     }
     if dialled {
@@ -135,7 +207,7 @@ fn block(add: &Add) -> String {
 }
 
 /// Puts `text` in the place of the file: after a crash either the old or the new one is there.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
@@ -186,17 +258,62 @@ fn list(report: &Report) -> Result<(), Failure> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::DialTls;
+
+    fn plain(name: &str) -> Add {
+        Add {
+            name: name.to_owned(),
+            address: vec!["b.example:119".to_owned()],
+            identity: Vec::new(),
+            accept_from: Vec::new(),
+            tls: None,
+            pin: Vec::new(),
+            user: None,
+            password_file: None,
+            account: None,
+            proxy: None,
+            turn: false,
+            template: Vec::new(),
+            send: None,
+            accept: None,
+            site: ConfigFile { config: None },
+        }
+    }
+
+    #[test]
+    fn who_has_a_key_is_spoken_to_over_tls() {
+        let pin = vec![format!("sha256:{}", "0".repeat(64))];
+        for (address, tls, expected) in [
+            ("b.example:119", None, DialTls::StartTls),
+            ("b.example:563", None, DialTls::Implicit),
+            ("b.example", Some(Tls::Implicit), DialTls::Implicit),
+        ] {
+            let add = Add {
+                address: vec![address.to_owned()],
+                tls,
+                pin: pin.clone(),
+                user: Some("us".to_owned()),
+                password_file: Some("secret".into()),
+                proxy: Some("socks5://127.0.0.1:9050".to_owned()),
+                account: Some("b".to_owned()),
+                turn: true,
+                ..plain("b")
+            };
+            let peers = Config::check_peers(&Config::built_in().site, Path::new("p"), &block(&add)).unwrap();
+            let dial = peers[0].dial.as_ref().unwrap();
+            assert_eq!((dial.tls, dial.pins.len(), dial.proxy.is_some()), (expected, 1, true), "{address}");
+            assert!(dial.password_file.as_ref().is_some_and(|file| file.is_absolute()));
+            assert!(peers[0].turn && peers[0].accept_from.is_empty());
+        }
+    }
 
     #[test]
     fn a_new_block_stands_alone_and_says_what_was_given() {
         let add = Add {
-            name: "b".to_owned(),
-            address: Some("b.example:119".to_owned()),
             identity: vec!["b.example".to_owned()],
             accept_from: vec!["loopback".to_owned()],
-            send: None,
             accept: Some("comp.*".to_owned()),
-            site: ConfigFile { config: None },
+            ..plain("b")
         };
         for old in ["", "# a comment without an end", "# a comment\n", "# a comment\n\n"] {
             let text = format!("{old}{}{}", gap(old), block(&add));
@@ -211,15 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_given_cannot_leave_its_string() {
-        let add = Add {
-            name: "b\"\n[[peer]]\nname = \"c".to_owned(),
-            address: Some("b.example:119".to_owned()),
-            identity: vec!["b.example".to_owned()],
-            accept_from: Vec::new(),
-            send: None,
-            accept: None,
-            site: ConfigFile { config: None },
-        };
+        let add = Add { identity: vec!["b.example".to_owned()], ..plain("b\"\n[[peer]]\nname = \"c") };
         assert!(Config::check_peers(&Config::built_in().site, Path::new("p"), &block(&add)).is_err());
     }
 }

@@ -5,11 +5,12 @@
 //! after the next start, because nothing was acknowledged that is not on disk.
 
 mod admission;
+mod host;
 
 use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
 use crate::article::NewsgroupName;
 use crate::config::{Config, Mistake, Peer};
-use crate::feed::Feeds;
+use crate::feed::{Feeds, Means};
 use crate::intake::{ImportRules, Intake, Origin};
 use crate::net::{self, Admitted, Counters, Service};
 use crate::session::Rights;
@@ -21,13 +22,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use admission::{Admission, Rules};
+use host::TurnedHost;
 
 /// How long connections may take to give the replies they owe.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -35,6 +38,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 const FEEDS_MAX: Duration = Duration::from_secs(5);
 /// How often the addresses of host names in `accept_from` are looked up anew.
 const LOOKUP_EVERY: Duration = Duration::from_secs(300);
+/// How often the log warns of a certificate that is about to end.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(86_400);
+/// How soon those who are logged in learn that the accounts have changed.
+const ACCOUNTS_EVERY: Duration = Duration::from_secs(2);
 
 /// A running site. Clones are the same site.
 #[derive(Clone)]
@@ -85,7 +92,7 @@ impl Daemon {
         for (&address, tls) in clear.chain(site.listen_tls.iter().map(|address| (address, true))) {
             let listener =
                 TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
-            listeners.push((listener, tls));
+            listeners.push((Arc::new(listener), tls));
         }
         let addresses = listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect();
         let control = admin::bind(&site.data)
@@ -101,8 +108,10 @@ impl Daemon {
             stop.clone(),
         ));
         service.set_lists(config.lists.clone());
-        let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip, rules.means()));
-        let admission = Arc::new(Admission::new(rules, feeds.clone()));
+        let host = Arc::new(TurnedHost { service: service.clone() });
+        let means = Means { host: Some(host), ..rules.means() };
+        let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip, means));
+        let admission = Arc::new(Admission::new(rules, feeds.clone(), stop.clone()));
         let inner = Arc::new(Inner {
             config_path,
             config: Mutex::new(config),
@@ -125,10 +134,15 @@ impl Daemon {
         inner.tasks.spawn({
             let inner = inner.clone();
             async move {
+                let later = |every| interval_at(Instant::now() + every, every);
+                let (mut look_up, mut accounts) = (later(LOOKUP_EVERY), later(ACCOUNTS_EVERY));
+                let mut certificate = later(CERTIFICATE_EVERY);
                 loop {
                     tokio::select! {
                         () = inner.stop.cancelled() => return,
-                        () = tokio::time::sleep(LOOKUP_EVERY) => inner.admission.look_up().await,
+                        _ = look_up.tick() => inner.admission.look_up().await,
+                        _ = accounts.tick() => inner.admission.watch_accounts(),
+                        _ = certificate.tick() => inner.admission.watch_certificate(),
                     }
                 }
             }
@@ -172,6 +186,7 @@ impl Daemon {
         self.inner.service.set_lists(new.lists.clone());
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
+        self.inner.admission.tell();
         self.inner.feeds.reload(&peers).await;
         tracing::info!("{done}");
         Ok(done)
@@ -242,10 +257,11 @@ impl admin::server::Control for Daemon {
     }
 
     async fn import(&self, stream: UnixStream, rules: ImportRules) {
-        let rights = Rights { read: true, post: false, offer: true };
+        let rights = Rights { read: true, post: false, offer: true, turn: false };
         let relay = Some(Origin::Import(rules));
         let admitted = Admitted::operator("import", rights, relay);
-        let serving = net::serve(Transport::unix(stream), self.inner.service.clone(), admitted, None);
+        let (service, stop) = (self.inner.service.clone(), self.inner.stop.clone());
+        let serving = net::serve(Transport::unix(stream), service, admitted, None, stop);
         self.inner.tasks.track_future(serving).await;
     }
 }

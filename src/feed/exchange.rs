@@ -7,12 +7,15 @@
 //! The queue is short: the scheduler fills it up when connections have emptied it, so that what a feed
 //! holds is what is in flight and a few hundred articles, whatever the window.
 
+use super::rate::Rate;
 use crate::article::MessageId;
 use crate::session::sender::{Acceptance, Offered};
 use crate::store::{LogEntry, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Articles that wait for a connection before the log is read no further ...
 pub(super) const READY_ENOUGH: usize = 1024;
@@ -82,10 +85,12 @@ pub(super) struct Reported {
     pub(super) state: State,
     pub(super) cursor: Seq,
     pub(super) last_error: String,
+    /// How many of the connections the peer has opened.
+    pub(super) came_in: usize,
 }
 
 /// The state of the link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
     #[default]
     Connecting,
@@ -96,6 +101,16 @@ pub(super) enum State {
     /// The next attempt comes in so many milliseconds after the pause began.
     Waiting {
         pause_ms: u64,
+    },
+    /// It is not dialled, and has no connection open that it is fed over.
+    Away,
+    /// Outside its schedule, until this time of the week.
+    Closed {
+        until: String,
+    },
+    /// The other peer that it is a backup of can be reached.
+    Standby {
+        of: String,
     },
     Stopped,
 }
@@ -113,6 +128,16 @@ struct Inner {
     totals: Totals,
     acceptance: Acceptance,
     reported: Reported,
+    /// What bounds the octets a second, if anything does.
+    rate: Option<Rate>,
+}
+
+/// How a peer stands, for its backup.
+pub(super) struct Standing {
+    /// It is to be reached, and cannot.
+    pub(super) is_down: bool,
+    /// Everything up to here is settled.
+    pub(super) cursor: Seq,
 }
 
 struct Slot {
@@ -166,7 +191,36 @@ impl Exchange {
                 || inner.queue.iter().map(Owed::octets).sum::<usize>() > READY_OCTETS)
     }
 
+    /// Takes back what no connection has taken.
+    pub(super) fn take_back(&self) -> VecDeque<Owed> {
+        std::mem::take(&mut self.lock().queue)
+    }
+
+    /// Bounds what is sent to so many octets a second, from now on.
+    pub(super) fn set_rate(&self, octets_s: Option<u64>) {
+        self.lock().rate = octets_s.map(|octets_s| Rate::new(octets_s, Instant::now()));
+    }
+
+    /// How it stands, for a backup.
+    pub(super) fn standing(&self) -> Standing {
+        let inner = self.lock();
+        let idle = matches!(inner.reported.state, State::Closed { .. } | State::Standby { .. });
+        Standing { is_down: inner.connections.is_empty() && !idle, cursor: inner.reported.cursor }
+    }
+
     // -- a connection's side --
+
+    /// How long to wait before anything is sent; none: now.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.lock().rate.as_mut()?.wait(Instant::now())
+    }
+
+    /// So many octets are sent.
+    pub(super) fn spend(&self, octets: usize) {
+        if let Some(rate) = &mut self.lock().rate {
+            rate.spend(octets);
+        }
+    }
 
     /// A connection takes articles from now on.
     pub(super) fn open(&self, no: ConnectionNo, streaming: bool) -> Arc<Notify> {

@@ -2,6 +2,7 @@
 //! leave with one write; large articles follow piece by piece from the segment's file.
 
 use crate::store::Stored;
+use crate::transport::apart;
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -96,7 +97,7 @@ impl Outbox {
                 Some(read) => read,
                 None => {
                     let (file, offset) = (rest.file.clone(), rest.offset);
-                    let piece = tokio::task::spawn_blocking(move || {
+                    let piece = apart(move || {
                         let mut piece = vec![0; octets];
                         file.read_exact_at(&mut piece, offset).map(|()| piece)
                     })

@@ -19,9 +19,10 @@ use crate::access::Scope;
 use crate::agent::injecting::{self, Injected};
 use crate::agent::relaying::{self, Accepted};
 use crate::agent::{Cause, Policy, Posting, Reason, Verdict};
-use crate::article::{ArticleKind, Head, MessageId, NewsgroupName, overview};
+use crate::article::{Head, MessageId, NewsgroupName, overview};
 use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Site};
+use crate::random;
 use crate::store::{Group, GroupStatus, Known, NewArticle, Reservation, Settle, Store, StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -172,9 +173,9 @@ impl Intake {
             Origin::Peers { address, .. } | Origin::Poster { address, .. } => Some(address.as_str()),
             Origin::Import(_) => None,
         };
-        let mut random = [0; injecting::RANDOM_LEN];
-        let fresh = match getrandom::fill(&mut random) {
-            Ok(()) => injecting::fresh_id(random, &self.site.identity),
+        let mut octets = [0; injecting::RANDOM_LEN];
+        let fresh = match random::fill(&mut octets) {
+            Ok(()) => injecting::fresh_id(octets, &self.site.identity),
             Err(_) => None,
         };
         let Some(fresh) = fresh else { return Received::Deferred(Cause::NoMessageId) };
@@ -317,7 +318,7 @@ fn new_relayed(
     article: &Bytes,
     now: Timestamp,
 ) -> NewArticle {
-    let Accepted { head, path, filing, date, counts, source } = accepted;
+    let Accepted { head, path, filing, date, counts, source, distribution, kind } = accepted;
     let mut row = Vec::with_capacity(ROW_LEN);
     overview::row(&head, &mut row);
     NewArticle {
@@ -329,8 +330,8 @@ fn new_relayed(
         stuffed: counts.stuffed,
         groups: filing.groups,
         newsgroups: filing.newsgroups,
-        distribution: String::new(),
-        kind: ArticleKind::Text,
+        distribution,
+        kind,
         kept: false,
         path,
         date,
@@ -364,8 +365,8 @@ fn new_injected(
         stuffed: injected.counts.stuffed,
         groups: injected.filing.groups,
         newsgroups: injected.filing.newsgroups,
-        distribution: String::new(),
-        kind: ArticleKind::Text,
+        distribution: injected.distribution,
+        kind: injected.kind,
         kept: false,
         path: injected.path,
         date: injected.date,

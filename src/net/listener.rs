@@ -3,17 +3,17 @@
 use super::connection::serve;
 use super::door::{Door, Entry};
 use super::{Counters, Service};
-use crate::transport::Transport;
+use crate::access::Client;
+use crate::transport::{Listener, Transport};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// Serves `listener` until the site stops; with `tls` from the first octet.
 pub async fn listen(
-    listener: TcpListener,
+    listener: impl Listener,
     tls: bool,
     service: Arc<Service>,
     slots: Arc<Semaphore>,
@@ -23,10 +23,11 @@ pub async fn listen(
     let mut pause = Duration::from_millis(5);
     loop {
         let accepted = tokio::select! {
+            biased;
             () = service.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let (stream, from) = match accepted {
+        let (mut transport, from) = match accepted {
             Ok(accepted) => {
                 pause = Duration::from_millis(5);
                 accepted
@@ -44,33 +45,30 @@ pub async fn listen(
             if let Some(times) = service.gate.site_full.due(Instant::now()) {
                 tracing::warn!(%from, times, "refused: connections_max is reached");
             }
-            refuse(&stream, tls, "400 Too many connections, try again later\r\n");
+            refuse(&mut transport, tls, "400 Too many connections, try again later\r\n");
             continue;
         };
-        let _ = stream.set_nodelay(true);
-        let from = from.ip().to_canonical();
-        let admitted = door.admit(from, None);
-        // Peers have bounds of their own.
-        let seat = if admitted.relay.is_none() {
-            let max = admitted.connections_max(service.limits.connections_per_address_max);
-            let Some(seat) = service.gate.seats.take(&admitted.seat, max) else {
-                Counters::add(&service.counters.addresses_full, 1);
-                if let Some(times) = service.gate.address_full.due(Instant::now()) {
-                    tracing::info!(%from, times, "refused: {max} connections from an address");
-                }
-                refuse(&stream, tls, "400 Too many connections from your address, try again later\r\n");
-                continue;
-            };
-            Some(seat)
-        } else {
-            None
+        let client = Client::from(from.ip());
+        // Before the question: the answer may be out of date by the time it is served.
+        let news = door.news();
+        let admitted = door.admit(&client);
+        let max = admitted.connections_max(service.limits.connections_per_address_max);
+        let Some(seat) = service.gate.seats.take(&admitted.seat, max) else {
+            Counters::add(&service.counters.addresses_full, 1);
+            if let Some(times) = service.gate.address_full.due(Instant::now()) {
+                tracing::info!(%from, times, "refused: {max} connections from an address");
+            }
+            let text = "400 Too many connections from your address, try again later\r\n";
+            refuse(&mut transport, tls, text);
+            continue;
         };
-        let entry = Entry { door: door.clone(), from, tls };
+        let entry = Entry { door: door.clone(), client };
         let service = service.clone();
         tasks.spawn(async move {
             service.counters.connections.fetch_add(1, Ordering::Relaxed);
             Counters::add(&service.counters.connections_total, 1);
-            serve(Transport::tcp(stream), service.clone(), admitted, Some(entry)).await;
+            let entry = Some((entry, tls));
+            serve(transport, service.clone(), admitted, entry, news).await;
             service.counters.connections.fetch_sub(1, Ordering::Relaxed);
             drop((slot, seat));
         });
@@ -78,9 +76,9 @@ pub async fn listen(
 }
 
 /// RFC 3977 s.3.2.1: 400, temporarily unavailable. One try: a client that does not read has lost.
-fn refuse(stream: &TcpStream, tls: bool, text: &str) {
+fn refuse(transport: &mut Transport, tls: bool, text: &str) {
     // Behind TLS it could not be read.
     if !tls {
-        let _ = stream.try_write(text.as_bytes());
+        let _ = transport.write(text.as_bytes());
     }
 }

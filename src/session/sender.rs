@@ -81,6 +81,8 @@ pub enum Step<A> {
     StartTls,
     /// Everything behind this is packed (RFC 8054), in both directions; then go on.
     StartDeflate,
+    /// XTURN is answered: the peer is the client now, and waits for our greeting.
+    Turned,
     /// The peer has answered for good, or for now when deferred.
     Settled(A, Verdict),
     /// The connection is of no more use: close it. What is unanswered is offered again on the next.
@@ -102,6 +104,8 @@ pub enum Close {
     NoTls(String),
     /// The peer does not take the login.
     LoginRefused(String),
+    /// The peer does not offer us articles over a connection of ours (XTURN).
+    NoTurn(String),
     /// A reply that fits no command.
     Protocol(String),
     /// An article that was asked for by 335 cannot be sent, and IHAVE has no way to say so.
@@ -117,6 +121,7 @@ impl fmt::Display for Close {
             Self::Unauthorised(line) => write!(f, "asks for authentication or privacy: {line}"),
             Self::NoTls(why) => write!(f, "no TLS, and without it nothing is sent: {why}"),
             Self::LoginRefused(line) => write!(f, "the login is refused: {line}"),
+            Self::NoTurn(why) => f.write_str(why),
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::Withdrawn => f.write_str("an article vanished after it was asked for"),
         }
@@ -139,6 +144,8 @@ enum Phase {
     Compress,
     /// Packing begins.
     Deflate,
+    /// XTURN has been said.
+    Turn,
     /// `listed`: a capability list was given, and it had neither STREAMING nor IHAVE.
     ModeStream {
         listed: bool,

@@ -32,6 +32,8 @@
 //! log is replayed from there (`replay`). Reads take what memory has; with [`Wait::No`] they never
 //! wait for a disk.
 //!
+//! Without threads of its own ([`Options::by_hand`]) the same work is done by [`Store::turn`].
+//!
 //! Nothing of sled, files or locks leaks through this face. It is synchronous; calls that may wait
 //! for a disk say so.
 
@@ -64,12 +66,13 @@ pub use types::{
 
 use crate::article::{MessageId, NewsgroupName};
 use crate::clock::Timestamp;
-use shared::Shared;
+use shared::{Indexer, Shared};
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LockResult, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use writer::{Act, Job, Queue, Submitted, Writer};
 
 /// Octets of a segment at most: a location has 32 bits for its offset in units of 8.
@@ -95,18 +98,37 @@ struct Inner {
 
 /// What ends with [`Store::close`].
 struct Running {
-    writer: JoinHandle<()>,
-    index: JoinHandle<()>,
+    hands: Hands,
     lock: File,
+}
+
+/// Who does the work.
+enum Hands {
+    Threads {
+        writer: JoinHandle<()>,
+        index: JoinHandle<()>,
+    },
+    /// Whoever calls [`Store::turn`].
+    Callers(Box<(Writer, Indexer)>),
 }
 
 impl Inner {
     fn close(&self) {
-        let Some(Running { writer, index, lock }) = held(self.running.lock()).take() else { return };
+        let Some(Running { hands, lock }) = held(self.running.lock()).take() else { return };
         self.queue.close();
-        join(writer);
-        self.shared.behind.stop();
-        join(index);
+        match hands {
+            Hands::Threads { writer, index } => {
+                join(writer);
+                self.shared.behind.stop();
+                join(index);
+            }
+            Hands::Callers(hands) => {
+                let (mut writer, mut indexer) = *hands;
+                while writer.turn(Duration::ZERO) {}
+                self.shared.behind.stop();
+                while indexer.turn(&self.shared, Duration::ZERO) {}
+            }
+        }
         *held(self.shared.index.write()) = None;
         drop(lock);
     }
@@ -137,26 +159,34 @@ impl Store {
         let lock = replay::lock(&options.dir)?;
         let (shared, checkpoint) = replay::load(&options)?;
         let shared = Arc::new(shared);
+        let queue = Arc::new(Queue::new(options.by_hand.clone()));
+        let writer = |end| Writer {
+            shared: shared.clone(),
+            queue: queue.clone(),
+            end,
+            segment_bytes: options.segment_bytes.clamp(segment::SEGMENT_HEADER, SEGMENT_OCTETS_MAX),
+            on_commit: options.on_commit.clone(),
+            broken: None,
+            desk: Default::default(),
+        };
+        if options.by_hand.is_some() {
+            let writer = writer(replay::replay(&shared, checkpoint, &options)?);
+            let hands = Hands::Callers(Box::new((writer, Indexer::begin())));
+            let running = Mutex::new(Some(Running { hands, lock }));
+            return Ok(Store { inner: Arc::new(Inner { shared, queue, running }) });
+        }
         // From here on the index thread runs, so that a long replay does not fill the memory.
         let index = spawn("index", {
             let shared = shared.clone();
             move || shared::run_index(&shared)
         })?;
-        let queue = Arc::new(Queue::default());
         let started = replay::replay(&shared, checkpoint, &options).and_then(|end| {
-            let writer = Writer {
-                shared: shared.clone(),
-                queue: queue.clone(),
-                end,
-                segment_bytes: options.segment_bytes.clamp(segment::SEGMENT_HEADER, SEGMENT_OCTETS_MAX),
-                on_commit: options.on_commit.clone(),
-                broken: None,
-            };
+            let writer = writer(end);
             spawn("writer", move || writer.run())
         });
         match started {
             Ok(writer) => {
-                let running = Mutex::new(Some(Running { writer, index, lock }));
+                let running = Mutex::new(Some(Running { hands: Hands::Threads { writer, index }, lock }));
                 Ok(Store { inner: Arc::new(Inner { shared, queue, running }) })
             }
             Err(error) => {
@@ -189,6 +219,35 @@ impl Store {
 
     fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    // -- by hand: a store without threads --
+
+    /// Writes all that waits, makes it visible and tells the outcomes, and does what the index is
+    /// behind. Only for a store [`Options::by_hand`]; any other does so by itself.
+    pub fn turn(&self) {
+        let mut running = held(self.inner.running.lock());
+        if let Some(Running { hands: Hands::Callers(hands), .. }) = &mut *running {
+            let (writer, indexer) = &mut **hands;
+            writer.turn(Duration::ZERO);
+            indexer.turn(&self.inner.shared, Duration::ZERO);
+        }
+    }
+
+    /// Ends a store [`Options::by_hand`] as the death of its process would: nothing more is written, no
+    /// checkpoint either, and what waits fails. Any other is closed.
+    pub fn abandon(&self) {
+        let mut running = held(self.inner.running.lock());
+        if let Some(Running { hands: Hands::Callers(_), .. }) = &*running {
+            let ended = running.take();
+            // The writer's end tells those who wait, and they may ask the store.
+            drop(running);
+            *held(self.inner.shared.index.write()) = None;
+            drop(ended);
+        } else {
+            drop(running);
+            self.close();
+        }
     }
 
     // -- history --
@@ -249,6 +308,9 @@ impl Store {
         let (reply, done) = mpsc::channel();
         if let Err(job) = self.inner.queue.push(Job::Act(act, reply)) {
             writer::fail(job);
+        }
+        if self.inner.shared.by_hand {
+            self.turn();
         }
         done.recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
     }
@@ -324,6 +386,11 @@ impl Store {
     /// The overview row of one article by Message-ID, from its record.
     pub fn row(&self, id: &MessageId, wait: Wait) -> Result<Option<Vec<u8>>, ReadError> {
         self.shared().row(id, wait)
+    }
+
+    /// The log's entry of one article by Message-ID, from its record.
+    pub fn entry(&self, id: &MessageId, wait: Wait) -> Result<Option<LogEntry>, ReadError> {
+        self.shared().entry(id, wait)
     }
 
     /// Up to `max` articles behind `after` in order, and the seq to go on from (which may be higher

@@ -4,7 +4,7 @@
 use super::held;
 use super::types::{PeerState, Seq};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,7 +28,8 @@ struct Entry {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Peers {
-    entries: Mutex<HashMap<String, Entry>>,
+    /// In the order in which they are written: the same acts make the same log.
+    entries: Mutex<BTreeMap<String, Entry>>,
     /// The log has never heard of a peer that is here.
     newcomers: AtomicBool,
 }

@@ -58,7 +58,7 @@ fn secret(dir: &Path) -> Result<[u8; 16], StoreError> {
         Err(error) => return Err(StoreError::Io(path, error)),
     }
     let mut secret = [0; 16];
-    getrandom::fill(&mut secret)
+    crate::random::fill(&mut secret)
         .map_err(|error| StoreError::Io(path.clone(), io::Error::other(error.to_string())))?;
     let new = dir.join("secret.new");
     let write = || {
@@ -109,6 +109,7 @@ pub(super) fn load(options: &Options) -> Result<(Shared, Checkpoint), StoreError
             articles: Default::default(),
             damaged: Default::default(),
             refusing: Default::default(),
+            by_hand: options.by_hand.is_some(),
         };
         Ok(Loaded { checkpoint, index, shared })
     };
@@ -394,6 +395,6 @@ impl Replay<'_> {
         self.shared.behind.hand_over(&mut self.changes);
         self.shared.log.publish(&mut self.visible, self.tip, &mut self.dropped);
         self.dropped.clear();
-        self.shared.behind.wait_for_room();
+        self.shared.make_room();
     }
 }

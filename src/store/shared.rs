@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub damaged: AtomicU64,
     /// Why nothing is accepted; empty when it is.
     pub refusing: Mutex<String>,
+    /// There is no index thread: see [`super::Options::by_hand`].
+    pub by_hand: bool,
 }
 
 impl Shared {
@@ -51,41 +53,68 @@ impl Shared {
     pub fn refuse(&self, why: String) {
         *held(self.refusing.lock()) = why;
     }
+
+    /// Returns when the index is not too far behind.
+    pub fn make_room(&self) {
+        if !self.by_hand {
+            self.behind.wait_for_room();
+        } else if let Some(index) = self.index()
+            && let Err(failure) = write_behind(self, &index)
+        {
+            give_up(self, &index, &failure);
+        }
+    }
 }
 
 /// The index thread: writes behind, checkpoints, ends with a checkpoint when told to stop.
 pub(super) fn run_index(shared: &Shared) {
     let _ended = Ended(shared);
-    let mut last = Checkpointed { at_ms: clock::now().unix_ms(), took_ms: 0, checkpoint: None };
-    loop {
-        let work = shared.behind.wait(Duration::from_secs(5));
+    let mut indexer = Indexer::begin();
+    while indexer.turn(shared, Duration::from_secs(5)) {}
+}
+
+/// What the index thread knows from turn to turn.
+pub(super) struct Indexer {
+    last: Checkpointed,
+}
+
+impl Indexer {
+    pub fn begin() -> Self {
+        Self { last: Checkpointed { at_ms: clock::now().unix_ms(), took_ms: 0, checkpoint: None } }
+    }
+
+    /// Writes what waits, waiting at most `patience` for it, and a checkpoint when it is due or the end.
+    /// False when it was the end.
+    pub fn turn(&mut self, shared: &Shared, patience: Duration) -> bool {
+        let last = &mut self.last;
+        let work = shared.behind.wait(patience);
         let (stop, log_octets) = (work.stop, work.log_octets);
         drop(work);
         let Some(index) = shared.index() else {
-            if stop {
-                return;
+            if !stop {
+                forget(shared);
             }
-            forget(shared);
-            continue;
+            return !stop;
         };
         let now = clock::now().unix_ms();
         // Many newsgroups make a checkpoint slow: it may take a tenth of the time, not more.
         let since = now.saturating_sub(last.at_ms);
         let due = !(0..CHECKPOINT_MS).contains(&since)
             || (log_octets >= CHECKPOINT_OCTETS && since >= 10 * last.took_ms);
-        let done =
-            if stop || due { checkpoint(shared, &index, &mut last) } else { write_behind(shared, &index) };
-        if let Err(Failure(error)) = done {
-            tracing::error!(%error, "the index failed: articles are still taken, older ones may not be \
-                found by number until the next start builds it anew");
-            index.mark_failed();
-            *held(shared.index.write()) = None;
-            forget(shared);
+        let done = if stop || due { checkpoint(shared, &index, last) } else { write_behind(shared, &index) };
+        if let Err(failure) = done {
+            give_up(shared, &index, &failure);
         }
-        if stop {
-            return;
-        }
+        !stop
     }
+}
+
+fn give_up(shared: &Shared, index: &Index, Failure(error): &Failure) {
+    tracing::error!(%error, "the index failed: articles are still taken, older ones may not be \
+        found by number until the next start builds it anew");
+    index.mark_failed();
+    *held(shared.index.write()) = None;
+    forget(shared);
 }
 
 /// However the thread ends: the writer must not wait for it.

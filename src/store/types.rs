@@ -37,6 +37,11 @@ pub struct Options {
     pub segment_bytes: u64,
     /// The disk that segments are written to.
     pub disk: Arc<dyn Disk>,
+    /// None: the store has threads of its own. Else it has none, and all it does it does in its callers'
+    /// threads: this is called when something begins to wait, and somebody must call
+    /// [`super::Store::turn`] then, and every few seconds. For simulations, where the order of all
+    /// things is drawn from a seed. Must be quick and must not call the store.
+    pub by_hand: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 /// An article ready to be kept: everything is decided but its seq and its numbers.
@@ -293,6 +298,7 @@ impl Options {
             on_replay: Arc::new(|_, _| {}),
             segment_bytes: 1 << 30,
             disk: Arc::new(RealDisk),
+            by_hand: None,
         }
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Octets of a batch after which the rest waits for the next one.
 const BATCH_OCTETS: u64 = 16 << 20;
 /// Milliseconds between two writes of peers' states to the log.
-const PEERS_EVERY_MS: i64 = 30_000;
+pub(super) const PEERS_EVERY_MS: i64 = 30_000;
 
 /// An article on its way.
 pub(super) struct Submitted {
@@ -66,9 +66,15 @@ struct Waiting {
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     wake: Condvar,
+    /// Called as well, where there may be no thread to be woken: see [`super::Options::by_hand`].
+    by_hand: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Queue {
+    pub fn new(by_hand: Option<Arc<dyn Fn() + Send + Sync>>) -> Self {
+        Self { by_hand, ..Self::default() }
+    }
+
     /// Adds a job; gives it back when the store is closed.
     pub fn push(&self, job: Job) -> Result<(), Job> {
         let mut waiting = held(self.waiting.lock());
@@ -79,15 +85,22 @@ impl Queue {
         let first = waiting.jobs.len() == 1;
         drop(waiting);
         if first {
-            self.wake.notify_one();
+            self.wake();
         }
         Ok(())
+    }
+
+    fn wake(&self) {
+        self.wake.notify_one();
+        if let Some(call) = &self.by_hand {
+            call();
+        }
     }
 
     /// Wakes the writer though there is no job: a peer is new.
     pub fn call(&self) {
         held(self.waiting.lock()).called = true;
-        self.wake.notify_one();
+        self.wake();
     }
 
     pub fn close(&self) {
@@ -123,7 +136,7 @@ pub(super) struct End {
     pub seq: Seq,
 }
 
-/// The writer's thread.
+/// The writer, in its thread.
 pub(super) struct Writer {
     pub shared: Arc<Shared>,
     pub queue: Arc<Queue>,
@@ -132,6 +145,21 @@ pub(super) struct Writer {
     pub on_commit: Arc<dyn Fn(Seq) + Send + Sync>,
     /// Why nothing can be written until the store is opened anew.
     pub broken: Option<String>,
+    pub desk: Desk,
+}
+
+/// What the writer works with from turn to turn.
+pub(super) struct Desk {
+    jobs: VecDeque<Job>,
+    batch: Batch,
+    /// When peers' states were written last, in Unix milliseconds.
+    peers_at: i64,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { jobs: VecDeque::new(), batch: Batch::default(), peers_at: clock::now().unix_ms() }
+    }
 }
 
 impl Drop for Writer {
@@ -149,29 +177,35 @@ fn no_group(name: &str) -> StoreError {
 impl Writer {
     /// Runs until the queue is closed and empty.
     pub fn run(mut self) {
-        let mut jobs = VecDeque::new();
-        let mut batch = Batch::default();
-        let mut peers_at = clock::now().unix_ms();
-        loop {
-            let open = self.queue.take(&mut jobs, Duration::from_millis(PEERS_EVERY_MS as u64));
-            let now = clock::now().unix_ms();
-            let due = !(0..PEERS_EVERY_MS).contains(&(now.saturating_sub(peers_at)));
-            if !open || due || self.shared.peers.take_newcomers() {
-                peers_at = now;
-                self.write_peers(&mut batch);
-            }
-            if !open {
-                break;
-            }
-            while !jobs.is_empty() {
-                if self.shared.peers.take_newcomers() {
-                    self.write_peers(&mut batch);
-                }
-                self.shared.behind.wait_for_room();
-                self.gather(&mut jobs, &mut batch);
-                self.commit(&mut batch);
-            }
+        while self.turn(Duration::from_millis(PEERS_EVERY_MS as u64)) {}
+    }
+
+    /// Writes all that waits, and peers' states when they are due; waits at most `patience` for
+    /// something. False when the queue is closed and empty.
+    pub fn turn(&mut self, patience: Duration) -> bool {
+        let mut desk = std::mem::take(&mut self.desk);
+        let open = self.work(&mut desk, patience);
+        self.desk = desk;
+        open
+    }
+
+    fn work(&mut self, Desk { jobs, batch, peers_at }: &mut Desk, patience: Duration) -> bool {
+        let open = self.queue.take(jobs, patience);
+        let now = clock::now().unix_ms();
+        let due = !(0..PEERS_EVERY_MS).contains(&(now.saturating_sub(*peers_at)));
+        if !open || due || self.shared.peers.take_newcomers() {
+            *peers_at = now;
+            self.write_peers(batch);
         }
+        while !jobs.is_empty() {
+            if self.shared.peers.take_newcomers() {
+                self.write_peers(batch);
+            }
+            self.shared.make_room();
+            self.gather(jobs, batch);
+            self.commit(batch);
+        }
+        open
     }
 
     /// Moves jobs into the batch until it is large enough. An act closes it: what follows must see

@@ -1,4 +1,4 @@
-//! The one seam to the network on the dialling side: a machine's own, or a simulated one.
+//! The one seam to the network, dialling and listening: a machine's own, or a simulated one.
 
 use super::Transport;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 /// Something that takes a while.
 pub type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
@@ -17,6 +17,24 @@ pub trait Network: Send + Sync {
     fn look_up(&self, host: &str, port: u16) -> Pending<Vec<SocketAddr>>;
     /// Opens a connection.
     fn connect(&self, to: SocketAddr) -> Pending<Transport>;
+}
+
+/// Where connections come in.
+pub trait Listener: Send + Sync {
+    /// The next one, and from where.
+    fn accept(&self) -> Pending<(Transport, SocketAddr)>;
+}
+
+impl Listener for Arc<TcpListener> {
+    fn accept(&self) -> Pending<(Transport, SocketAddr)> {
+        let listener = self.clone();
+        Box::pin(async move {
+            let (stream, from) = TcpListener::accept(&listener).await?;
+            // Replies are batched already; one that cannot be set is only slower.
+            let _ = stream.set_nodelay(true);
+            Ok((Transport::tcp(stream), from))
+        })
+    }
 }
 
 /// This machine's network.

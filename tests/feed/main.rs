@@ -9,6 +9,7 @@ mod receiver;
 #[allow(dead_code, reason = "the benchmark uses the rest")]
 mod relay;
 mod site;
+mod when;
 
 use feedd::feed::FeedStatus;
 use receiver::{Answer, Receiver};
