@@ -16,6 +16,7 @@
 //! | `exchange` | what the two share |
 //! | `cursor` | what is settled, in any order of answers |
 //! | `schedule` | pauses between attempts; deferred articles |
+//! | `gate`, `rate` | when, and how much, is sent: times of the week, backups, octets a second |
 //! | `turn` | connections that the other side has opened |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
 //!
@@ -25,7 +26,9 @@
 mod cursor;
 mod dial;
 mod exchange;
+mod gate;
 mod outbox;
+mod rate;
 mod schedule;
 mod scheduler;
 mod sender;
@@ -38,6 +41,7 @@ use crate::store::{Seq, Store};
 use crate::tls::client::OwnCertificate;
 use crate::transport::{Machine, Network, Transport};
 use exchange::{Exchange, State};
+use gate::{Gate, Neighbours};
 use scheduler::{Controls, Scheduler};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,7 +62,8 @@ pub struct FeedStatus {
     pub peer: String,
     pub address: String,
     /// `connecting`, `connected (CHECK, 1 connection)`, `connected (CHECK, 1 connection, came in)`,
-    /// `waiting 2.5 s to retry`, `waiting for it to connect`, `stopped`.
+    /// `waiting 2.5 s to retry`, `waiting for it to connect`, `outside its schedule until Mon 22:00`,
+    /// `standing by for NAME`, `stopped`.
     pub state: String,
     pub cursor: u64,
     /// Log records behind the cursor: an upper bound of the articles still owed.
@@ -101,6 +106,7 @@ impl Default for Means {
 /// The running feeds of a site.
 pub struct Feeds {
     means: Mutex<Means>,
+    neighbours: Neighbours,
     store: Store,
     tip: watch::Receiver<Seq>,
     running: Mutex<BTreeMap<String, Running>>,
@@ -117,7 +123,13 @@ impl Feeds {
     /// Starts a task for every peer that has an address. Called within a tokio runtime. `tip` says
     /// when the log has grown. What is accepted after this call is owed to each of them.
     pub fn start(store: Store, peers: &[Arc<Peer>], tip: watch::Receiver<Seq>, means: Means) -> Self {
-        let feeds = Self { means: Mutex::new(means), store, tip, running: Mutex::default() };
+        let feeds = Self {
+            means: Mutex::new(means),
+            neighbours: Neighbours::default(),
+            store,
+            tip,
+            running: Mutex::default(),
+        };
         for peer in peers {
             feeds.start_peer(peer);
         }
@@ -202,6 +214,8 @@ impl Feeds {
             return;
         }
         let exchange = Arc::new(Exchange::default());
+        exchange.set_rate(peer.bytes_s_max);
+        self.neighbours.add(&peer.name, &exchange);
         let controls = Controls::default();
         let scheduler = Scheduler::new(
             self.store.clone(),
@@ -210,6 +224,7 @@ impl Feeds {
             self.tip.clone(),
             controls.clone(),
             self.means(),
+            Gate::new(peer.clone(), self.neighbours.clone()),
         );
         let turning = keep_turned(peer.clone(), self.means(), exchange.clone(), controls.clone());
         let turns = peer.turn;
@@ -255,6 +270,8 @@ impl Running {
             }
             State::Waiting { pause_ms } => format!("waiting {:.1} s to retry", pause_ms as f64 / 1000.0),
             State::Away => "waiting for it to connect".to_owned(),
+            State::Closed { until } => format!("outside its schedule until {until}"),
+            State::Standby { of } => format!("standing by for {of}"),
             State::Stopped => "stopped".to_owned(),
         };
         FeedStatus {
