@@ -1,6 +1,6 @@
 //! Who is who at a site: the rules in force, and what they say of somebody who connects.
 
-use crate::access::{self, Client, Key, LoginHelps, counted_address};
+use crate::access::{self, Client, Key, LoginHelps, WrongKey, counted_address};
 use crate::accounts::{Account, Accounts, AccountsFile};
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Peer, Source};
@@ -226,7 +226,7 @@ impl Door for Admission {
         names.iter().find_map(|name| self.accounts.find(name))
     }
 
-    fn wrong_key(&self, client: &Client) -> Option<String> {
+    fn wrong_key(&self, client: &Client) -> Option<WrongKey> {
         let rules = self.rules();
         access::wrong_key(client, &rules.peers, &rules.hosts)
     }

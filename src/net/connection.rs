@@ -167,7 +167,9 @@ pub async fn serve(
     }
     connection.abandon().await;
     if let (Some(Upgrade::Turn), Some(entry)) = (connection.upgrade, &mut connection.entry) {
-        be_turned(connection.transport, &connection.service, entry, &connection.admitted, alarm).await;
+        // Apart: what it holds is nothing that every connection has room for.
+        let (service, admitted) = (&*connection.service, &connection.admitted);
+        Box::pin(be_turned(connection.transport, service, entry, admitted, alarm)).await;
     }
     if connection.peer_seat.is_some() {
         connection.service.counters.connections_peers.fetch_sub(1, Ordering::Relaxed);

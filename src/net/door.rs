@@ -1,6 +1,6 @@
 //! Who comes in: what a connection is told about itself, and the places there are.
 
-use crate::access::{Client, Key, LoginHelps, Scope};
+use crate::access::{Client, Key, LoginHelps, Scope, WrongKey};
 use crate::accounts::{Account, AccountsFile};
 use crate::config::{Peer, Rule};
 use crate::intake::Origin;
@@ -115,7 +115,7 @@ pub trait Door: Send + Sync {
         None
     }
     /// What is to be told of a certificate that is nobody's.
-    fn wrong_key(&self, _client: &Client) -> Option<String> {
+    fn wrong_key(&self, _client: &Client) -> Option<WrongKey> {
         None
     }
     /// What somebody could get by logging in, or behind TLS.

@@ -6,7 +6,7 @@ use super::door::{Admitted, Door, Entry, Seats, TurnedOver};
 use super::pace::Pace;
 use super::tell::Tell;
 use super::{Counters, Service};
-use crate::access::{Client, Key, Quotas, Throttle};
+use crate::access::{Client, Key, Quotas, Throttle, WrongKey};
 use crate::accounts::{Account, Password};
 use crate::article::MessageId;
 use crate::limits::{ACCOUNT_NAME_MAX, COMPRESSED_MAX, HASHES_MAX};
@@ -302,10 +302,12 @@ impl Connection {
 
     fn tell_of_wrong_key(&self) {
         let told = self.entry.as_ref().and_then(|entry| entry.door.wrong_key(&entry.client));
-        if let Some(what) = told
-            && let Some(times) = self.service.gate.wrong_key.due(Instant::now())
-        {
-            tracing::warn!(conn = self.admitted.name, times, "{what}");
+        let Some(WrongKey { is_meant, line }) = told else { return };
+        let Some(times) = self.service.gate.wrong_key.due(Instant::now()) else { return };
+        if is_meant {
+            tracing::warn!(conn = self.admitted.name, times, "{line}");
+        } else {
+            tracing::info!(conn = self.admitted.name, times, "{line}");
         }
     }
 }
