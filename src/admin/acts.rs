@@ -1,9 +1,9 @@
 //! The requests that a store alone can answer.
 
-use super::protocol::{GroupRow, Request, Response};
+use super::protocol::{EntryRow, GroupRow, Request, Response};
 use crate::agent::JUNK;
-use crate::article::NewsgroupName;
-use crate::store::{GroupStatus, Store, StoreError};
+use crate::article::{MessageId, NewsgroupName};
+use crate::store::{GroupStatus, ReadError, Store, StoreError, Wait};
 use crate::wildmat::Wildmat;
 
 /// The highest article number there is (RFC 3977 s.6).
@@ -17,10 +17,20 @@ pub fn from_store(store: &Store, request: &Request) -> Option<Response> {
         }
         Request::GroupRemove { name } => group_remove(store, name),
         Request::GroupList { wildmat } => group_list(store, wildmat.as_deref()),
+        Request::Entry { id } => entry(store, id),
         Request::Verify => store.verify(&|_, _| {}).map(Response::Verified).map_err(|error| explain(&error)),
         Request::PeerList | Request::Status | Request::Reload | Request::Import { .. } => return None,
     };
     Some(answer.unwrap_or_else(Response::Failed))
+}
+
+fn entry(store: &Store, id: &str) -> Result<Response, String> {
+    let id = MessageId::try_from(id).map_err(|bad| format!("{id}: no Message-ID: {bad}"))?;
+    match store.entry(&id, Wait::Disk) {
+        Ok(entry) => Ok(Response::Entry(entry.map(|entry| Box::new(EntryRow::new(&entry))))),
+        Err(ReadError::Gone) => Ok(Response::Entry(None)),
+        Err(error) => Err(format!("{id}: its record cannot be read: {error:?}")),
+    }
 }
 
 fn group_add(

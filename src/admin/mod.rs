@@ -14,5 +14,5 @@ pub mod server;
 mod socket;
 
 pub use acts::from_store;
-pub use protocol::{GroupRow, PeerRow, Request, Response, SiteStatus};
+pub use protocol::{EntryRow, GroupRow, PeerRow, Request, Response, SiteStatus};
 pub use socket::{SOCKET, bind};

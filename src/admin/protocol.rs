@@ -1,9 +1,10 @@
 //! The control socket's words: one [`Request`] and one [`Response`] per connection, each a line of JSON.
 
+use crate::article::ArticleKind;
 use crate::config::Peer;
 use crate::feed::FeedStatus;
 use crate::intake::ImportRules;
-use crate::store::{Group, Stats, VerifyReport};
+use crate::store::{Group, LogEntry, Stats, VerifyReport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -39,6 +40,11 @@ pub enum Request {
     },
     /// The peers, in the order of `peers.toml`.
     PeerList,
+    /// What the log says of an article.
+    Entry {
+        /// Its Message-ID.
+        id: String,
+    },
     /// The figures of the site.
     Status,
     /// Check every record of the spool.
@@ -59,6 +65,8 @@ pub enum Response {
     Groups(Vec<GroupRow>),
     /// To [`Request::PeerList`].
     Peers(Vec<PeerRow>),
+    /// To [`Request::Entry`]; none: the site has no such article.
+    Entry(Option<Box<EntryRow>>),
     /// To [`Request::Status`].
     Status(Box<SiteStatus>),
     /// To [`Request::Verify`].
@@ -83,6 +91,62 @@ pub struct GroupRow {
     /// Unix seconds.
     pub created: i64,
     pub creator: String,
+}
+
+/// What the log says of an article, beside its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct EntryRow {
+    pub id: String,
+    pub seq: u64,
+    pub newsgroups: String,
+    pub distribution: String,
+    /// `text`, `yenc` or `binary`.
+    pub kind: String,
+    /// It is not passed on.
+    pub kept: bool,
+    /// The newsgroups it is filed in, each with its number, as in Xref.
+    pub numbers: String,
+    pub path: String,
+    /// The peer it came from; empty for one injected or imported here.
+    pub source: String,
+    /// In wire form.
+    pub octets: usize,
+    /// Its own date, Unix seconds.
+    pub date_s: i64,
+    /// When it came, Unix milliseconds.
+    pub arrived_ms: i64,
+    pub segment: u32,
+    /// Octets from the segment's start.
+    pub offset: u64,
+}
+
+impl EntryRow {
+    /// The row of an entry.
+    pub fn new(entry: &LogEntry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            seq: entry.seq.0,
+            newsgroups: entry.newsgroups.clone(),
+            distribution: entry.distribution.clone(),
+            kind: entry.kind.word().to_owned(),
+            kept: entry.kept,
+            numbers: entry.numbers.clone(),
+            path: String::from_utf8_lossy(&entry.path).into_owned(),
+            source: entry.source.clone(),
+            octets: entry.len,
+            date_s: entry.date.unix_s(),
+            arrived_ms: entry.arrived.unix_ms(),
+            segment: entry.location.segment,
+            offset: entry.location.offset,
+        }
+    }
+
+    /// What it carries.
+    pub fn kind(&self) -> ArticleKind {
+        let kinds = [ArticleKind::Yenc, ArticleKind::Binary];
+        kinds.into_iter().find(|kind| kind.word() == self.kind).unwrap_or_default()
+    }
 }
 
 /// A peer as configured, and its feed where it has one.

@@ -75,6 +75,23 @@ pub(super) fn mandatory<'a>(head: &Head<'a>, field: Field) -> Result<&'a [u8], R
     }
 }
 
+/// The names in Distribution (RFC 5536 s.3.2.4), comma-separated, without blanks.
+pub(super) fn distribution(head: &Head<'_>) -> String {
+    head.value(Field::Distribution).map(newsgroup_list).unwrap_or_default()
+}
+
+/// The names of a list, comma-separated, without blanks.
+pub(super) fn newsgroup_list(value: &[u8]) -> String {
+    let mut list = String::with_capacity(value.len());
+    for name in newsgroup::names(value) {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(name);
+    }
+    list
+}
+
 /// The date in a field, if the field is there.
 pub(super) fn date_of(head: &Head<'_>, field: Field) -> Result<Option<Timestamp>, Reason> {
     match head.value(field) {

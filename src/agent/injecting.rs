@@ -12,7 +12,8 @@
 use super::checks::{self, Counts, Filing, Place};
 use super::{Policy, Posting, Reason};
 use crate::article::{
-    Diagnostic, Field, Head, HeadError, MessageId, NewsgroupName, PathIdentity, date, newsgroup, path,
+    ArticleKind, Diagnostic, Field, Head, HeadError, MessageId, NewsgroupName, PathIdentity, date, newsgroup,
+    path,
 };
 use crate::clock::Timestamp;
 
@@ -40,6 +41,10 @@ pub struct Injected<G> {
     pub date: Timestamp,
     /// For overview.
     pub counts: Counts,
+    /// The names in Distribution, comma-separated.
+    pub distribution: String,
+    /// What it carries.
+    pub kind: ArticleKind,
 }
 
 /// Judges `proto`, a proto-article in wire form with its terminator, posted from the address
@@ -120,7 +125,10 @@ pub fn judge<G>(
         add(Field::InjectionDate, &now);
     }
 
+    let body = proto.get(head.section().len()..).unwrap_or_default();
     Ok(Injected {
+        distribution: checks::distribution(&head),
+        kind: ArticleKind::of(&head, body),
         id,
         head: assemble(&head, &path, &added),
         proto_head_len: head.len(),

@@ -10,6 +10,7 @@
 //! only return a `Reason`, and only who talks to the store can return a `Cause`.
 
 mod checks;
+pub mod contract;
 pub mod injecting;
 pub mod relaying;
 
@@ -103,6 +104,8 @@ pub enum Reason {
     Loop,
     /// Newsgroups names none.
     NoNewsgroup,
+    /// What is accepted from the peer that brings it does not include it; not by its newsgroups.
+    NotAgreed(contract::Objection),
     /// Newsgroups that this site does not take from there, or does not have; the first one.
     UnwantedNewsgroup(String),
     /// How many newsgroups it names, which is too many.
@@ -160,6 +163,7 @@ impl fmt::Display for Reason {
             Self::InFuture => f.write_str("Article injected or posted in the future"),
             Self::Loop => f.write_str("Unwanted site in path -- this one"),
             Self::NoNewsgroup => f.write_str("Bad \"Newsgroups\" header field -- it names none"),
+            Self::NotAgreed(objection) => not_agreed(objection, f),
             Self::UnwantedNewsgroup(name) => write!(f, "Unwanted newsgroup {}", Quoted(name)),
             Self::TooManyNewsgroups(count) => write!(f, "Too many newsgroups ({count})"),
             Self::NotModerated(name) => {
@@ -171,6 +175,27 @@ impl fmt::Display for Reason {
             Self::NotPermitted(why) => f.write_str(why),
             Self::OverQuota(limit) => f.write_str(limit),
         }
+    }
+}
+
+/// What a contract says, in INN's words where it has them.
+fn not_agreed(objection: &contract::Objection, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    use contract::Objection;
+    match objection {
+        Objection::Newsgroups(name) | Objection::Poison(name) => {
+            write!(f, "Unwanted newsgroup {}", Quoted(name))
+        }
+        Objection::Distribution(name) | Objection::PoisonDistribution(name) => {
+            write!(f, "Unwanted distribution {}", Quoted(name))
+        }
+        Objection::Bytes(bytes, max) => {
+            write!(f, "Article of {bytes} bytes exceeds the limit of {max} bytes for this peer")
+        }
+        Objection::Crosspost(count, _) => write!(f, "Too many newsgroups ({count})"),
+        Objection::Hops(hops, _) => write!(f, "Too many sites in Path ({hops})"),
+        Objection::Age(..) => f.write_str("Too old"),
+        Objection::Origin(_) => f.write_str("Not injected where it should be"),
+        Objection::Kind(kind) => write!(f, "Unwanted kind of article ({})", kind.word()),
     }
 }
 

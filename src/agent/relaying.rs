@@ -9,8 +9,9 @@
 //! Duplicates (s.3.6 step 3) are the history's business and are asked of the store before.
 
 use super::checks::{self, Counts, Filing, Place};
+use super::contract::{self, Facts, Objection};
 use super::{Policy, Posting, Reason};
-use crate::article::{Diagnostic, Field, Head, MessageId, newsgroup, path};
+use crate::article::{ArticleKind, Diagnostic, Field, Head, MessageId, path};
 use crate::clock::Timestamp;
 use crate::config::Peer;
 use std::sync::Arc;
@@ -42,6 +43,10 @@ pub struct Accepted<'a, G> {
     pub date: Timestamp,
     /// For overview.
     pub counts: Counts,
+    /// The names in Distribution, comma-separated.
+    pub distribution: String,
+    /// What it carries.
+    pub kind: ArticleKind,
     /// The name of the peer it came from; the address when several peers share it and the Path
     /// does not tell which; empty for an import.
     pub source: &'a str,
@@ -83,7 +88,19 @@ pub fn judge<'a, G>(
     if !path::is_valid(old_path) {
         return Err(Reason::BadField { field: Field::Path.name(), why: "Illegal path element" });
     }
-    let (path, source) = route(old_path, source, newsgroups, policy)?;
+    let distribution = checks::distribution(&head);
+    let kind = ArticleKind::of(&head, article.get(head.section().len()..).unwrap_or_default());
+    let facts = Facts {
+        // Judged by what it says, not by what of it is here.
+        newsgroups: &checks::newsgroup_list(newsgroups),
+        distribution: &distribution,
+        octets: article.len(),
+        path: old_path,
+        date,
+        now: policy.now,
+        kind,
+    };
+    let (path, source) = route(&facts, source, policy)?;
 
     // Step 6 and s.3.7 step 5: nothing unapproved into a moderated newsgroup.
     let approved = head.value(Field::Approved).is_some_and(|value| !value.is_empty());
@@ -94,18 +111,17 @@ pub fn judge<'a, G>(
         Some((_, Posting::Junk)) => Ok(Place::Junk),
         Some((group, _)) => Ok(Place::In(group)),
     })?;
-    Ok(Accepted { head, path, filing, date, counts, source })
+    Ok(Accepted { head, path, filing, date, counts, source, distribution, kind })
 }
 
 /// The new Path (RFC 5537 s.3.2.1, s.3.6 step 7) and the name of the source, if the source may
 /// bring these newsgroups at all (s.3.6, second paragraph).
 fn route<'a>(
-    old: &[u8],
+    facts: &Facts<'_>,
     source: Source<'a>,
-    newsgroups: &[u8],
     policy: &Policy<'_>,
 ) -> Result<(Vec<u8>, &'a str), Reason> {
-    let own = policy.identity;
+    let (own, old) = (policy.identity, facts.path);
     let leftmost = path::leftmost(old);
     let looped = path::has_identity(old, own.as_str());
     let (peers, address) = match source {
@@ -123,9 +139,21 @@ fn route<'a>(
     if looped {
         return Err(Reason::Loop);
     }
-    if !peers.iter().any(|peer| peer.accept.newsgroups.wants(newsgroup::names(newsgroups))) {
-        let first = newsgroup::names(newsgroups).next().ok_or(Reason::NoNewsgroup)?;
-        return Err(Reason::UnwantedNewsgroup(first.to_owned()));
+    let mut objection = None;
+    let agreed = |peer: &Arc<Peer>| match contract::judge(&peer.accept, facts) {
+        Ok(()) => true,
+        Err(against) => {
+            objection.get_or_insert(against);
+            false
+        }
+    };
+    if !peers.iter().any(agreed) {
+        return Err(match objection {
+            None => Reason::NoNewsgroup,
+            Some(Objection::Newsgroups(name)) if name.is_empty() => Reason::NoNewsgroup,
+            Some(Objection::Newsgroups(name) | Objection::Poison(name)) => Reason::UnwantedNewsgroup(name),
+            Some(other) => Reason::NotAgreed(other),
+        });
     }
     let matching = peers.iter().find(|peer| {
         let is_leftmost = |id: &str| leftmost.is_some_and(|left| left.eq_ignore_ascii_case(id));

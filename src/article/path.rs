@@ -109,6 +109,25 @@ pub fn has_identity(path: &[u8], identity: &str) -> bool {
     })
 }
 
+/// How many sites have handled the article: the path identities before where it was injected
+/// (`.POSTED`), or all of them where Path does not say that; diagnostics and the tail entry do not count.
+pub fn hops(path: &[u8]) -> usize {
+    let mut hops = 0;
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'!', path) {
+        let entry = path[start..end].trim_ascii();
+        start = end + 1;
+        let posted = entry.get(..7).is_some_and(|keyword| keyword.eq_ignore_ascii_case(b".POSTED"));
+        if posted && matches!(entry.get(7), None | Some(b'.')) {
+            break;
+        }
+        if !entry.is_empty() && !entry.starts_with(b".") {
+            hops += 1;
+        }
+    }
+    hops
+}
+
 /// The leftmost path identity, skipping nothing: none when the Path is a tail entry only.
 pub fn leftmost(path: &[u8]) -> Option<&str> {
     let end = memchr::memchr(b'!', path)?;
@@ -172,6 +191,21 @@ mod tests {
     const EXAMPLE: &[u8] = b"foo.isp.example!.SEEN.isp.example!foo-news\r\n \
         !.MISMATCH.2001:DB8:0:0:8:800:200C:417A!bar.isp.example\r\n !!old.site.example!barbaz!!baz.isp.example\r\n \
         !.POSTED.dialup123.baz.isp.example!not-for-mail";
+
+    #[test]
+    fn hops_are_sites_up_to_the_injection() {
+        for (path, sites) in [
+            ("not-for-mail", 0),
+            ("a!not-for-mail", 1),
+            ("a!.POSTED!not-for-mail", 1),
+            ("a!.POSTED.192.0.2.1!b!c!x", 1),
+            ("a!!b!.MISMATCH.c!d!.posted!x", 3),
+            ("a!.POSTEDx!b!x", 2),
+            ("a! b !c!x", 3),
+        ] {
+            assert_eq!(hops(path.as_bytes()), sites, "{path}");
+        }
+    }
 
     #[test]
     fn path_identities() {

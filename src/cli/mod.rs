@@ -7,6 +7,7 @@
 
 mod check;
 mod demo;
+mod explain;
 pub mod feedc;
 mod group;
 mod import;

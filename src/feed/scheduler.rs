@@ -12,7 +12,7 @@ use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
-use crate::article::path::has_identity;
+use crate::agent::contract::{Facts, owed};
 use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
@@ -290,10 +290,16 @@ impl Scheduler {
     /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
         let peer = &self.link.peer;
-        entry.source != peer.name
-            && !entry.kept
-            && peer.send.newsgroups.wants(entry.newsgroups.split(','))
-            && !peer.identities.iter().any(|identity| has_identity(&entry.path, identity.as_str()))
+        let facts = Facts {
+            newsgroups: &entry.newsgroups,
+            distribution: &entry.distribution,
+            octets: entry.len,
+            path: &entry.path,
+            date: entry.date,
+            now: clock::now(),
+            kind: entry.kind,
+        };
+        owed(peer, &entry.source, entry.kept, &facts).is_ok()
     }
 
     // -- the cursor on disk --

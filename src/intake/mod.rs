@@ -19,7 +19,7 @@ use crate::access::Scope;
 use crate::agent::injecting::{self, Injected};
 use crate::agent::relaying::{self, Accepted};
 use crate::agent::{Cause, Policy, Posting, Reason, Verdict};
-use crate::article::{ArticleKind, Head, MessageId, NewsgroupName, overview};
+use crate::article::{Head, MessageId, NewsgroupName, overview};
 use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Site};
 use crate::random;
@@ -318,7 +318,7 @@ fn new_relayed(
     article: &Bytes,
     now: Timestamp,
 ) -> NewArticle {
-    let Accepted { head, path, filing, date, counts, source } = accepted;
+    let Accepted { head, path, filing, date, counts, source, distribution, kind } = accepted;
     let mut row = Vec::with_capacity(ROW_LEN);
     overview::row(&head, &mut row);
     NewArticle {
@@ -330,8 +330,8 @@ fn new_relayed(
         stuffed: counts.stuffed,
         groups: filing.groups,
         newsgroups: filing.newsgroups,
-        distribution: String::new(),
-        kind: ArticleKind::Text,
+        distribution,
+        kind,
         kept: false,
         path,
         date,
@@ -365,8 +365,8 @@ fn new_injected(
         stuffed: injected.counts.stuffed,
         groups: injected.filing.groups,
         newsgroups: injected.filing.newsgroups,
-        distribution: String::new(),
-        kind: ArticleKind::Text,
+        distribution: injected.distribution,
+        kind: injected.kind,
         kept: false,
         path: injected.path,
         date: injected.date,

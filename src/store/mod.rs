@@ -388,6 +388,11 @@ impl Store {
         self.shared().row(id, wait)
     }
 
+    /// The log's entry of one article by Message-ID, from its record.
+    pub fn entry(&self, id: &MessageId, wait: Wait) -> Result<Option<LogEntry>, ReadError> {
+        self.shared().entry(id, wait)
+    }
+
     /// Up to `max` articles behind `after` in order, and the seq to go on from (which may be higher
     /// than the last entry's: other records are skipped). Recent ones come from memory; older ones
     /// wait for the disk.

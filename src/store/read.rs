@@ -3,9 +3,10 @@
 use super::block::{Block, NUMBERS};
 use super::groups::Group;
 use super::index::Failure;
+use super::log;
 use super::record::{HEADER, Header, Record};
 use super::shared::{Shared, adopt};
-use super::types::{Location, ReadError, Stored, Wait};
+use super::types::{Location, LogEntry, ReadError, Stored, Wait};
 use crate::article::MessageId;
 use bytes::Bytes;
 use rustix::io::{Errno, ReadWriteFlags};
@@ -128,6 +129,15 @@ impl Shared {
         let opened = self.open_record(location, wait)?;
         let record = opened.record(location, self.spool.salt())?;
         Ok((record.id() == id.as_str().as_bytes()).then(|| record.row().to_vec()))
+    }
+
+    /// See [`super::Store::entry`].
+    pub fn entry(&self, id: &MessageId, wait: Wait) -> Result<Option<LogEntry>, ReadError> {
+        let Some(location) = self.history.locate(self.history.fingerprint(id)) else { return Ok(None) };
+        let opened = self.open_record(location, wait)?;
+        let record = opened.record(location, self.spool.salt())?;
+        let is_it = record.id() == id.as_str().as_bytes();
+        Ok(if is_it { log::entry(location, &record) } else { None })
     }
 
     /// Block `no` of the newsgroup's overview.
