@@ -16,6 +16,7 @@
 //! This room decides nothing and reads no clock.
 
 pub mod feeds;
+pub mod figures;
 pub mod news;
 mod stamp;
 mod writer;

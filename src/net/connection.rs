@@ -5,6 +5,7 @@
 
 use super::door::{Admitted, Entry, Seat};
 use super::gate::{Knock, Upgrade};
+use super::incoming::Guest;
 use super::pace::Pace;
 use super::settle::{Ledger, Port};
 use super::stream::Stream;
@@ -80,6 +81,8 @@ pub(super) struct Connection {
     pub(super) knock: Option<Knock>,
     /// What the connection becomes when everything before has been sent.
     pub(super) upgrade: Option<Upgrade>,
+    /// The peer whose it is, from its first offer on.
+    pub(super) guest: Option<Guest>,
     /// Its place among its account's connections.
     pub(super) seat: Option<Seat>,
     /// Its share of the memory that compression takes.
@@ -131,6 +134,7 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         entry,
         knock: None,
         upgrade: None,
+        guest: None,
         seat: None,
         compressed: None,
         pace: Pace::default(),
