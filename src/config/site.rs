@@ -1,7 +1,9 @@
 //! `feedd.toml`: keys, ranges, and what they must agree on.
 
 use super::document::{At, Document, Section};
-use super::{CERTIFICATE, KEY, LOG_BYTES_MAX, Limits, Mistake, Network, SEGMENT_BYTES, Site, TlsFiles, rules};
+use super::{
+    CERTIFICATE, KEY, LOG_BYTES_MAX, Limits, Mistake, Network, SEGMENT_BYTES, Site, TlsFiles, rules,
+};
 use crate::article::PathIdentity;
 use crate::article::path::BadPathIdentity;
 use crate::limits::{self, OWN_IDENTITY_MAX};

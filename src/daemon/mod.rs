@@ -9,11 +9,12 @@ mod admission;
 use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
 use crate::article::NewsgroupName;
 use crate::config::{Config, Mistake, Peer};
-use crate::feed::Feeds;
+use crate::feed::{Feeds, Means};
 use crate::intake::{ImportRules, Intake, Origin};
+use crate::journal::Journals;
 use crate::net::{self, Admitted, Counters, Service};
 use crate::session::Rights;
-use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
+use crate::store::{GroupStatus, Options, Seq, Store, StoreError, Wait};
 use crate::transport::Transport;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -93,15 +94,20 @@ impl Daemon {
             .map_err(|error| StartError(format!("cannot open the control socket: {error}")))?;
         let stop = CancellationToken::new();
         let intake = Intake::new(store.clone(), site.clone());
-        let service = Arc::new(Service::new(
-            store.clone(),
-            intake,
-            site.identity.to_string(),
-            site.limits.clone(),
-            stop.clone(),
-        ));
+        let mut service =
+            Service::new(store.clone(), intake, site.identity.to_string(), site.limits.clone(), stop.clone());
+        let journals =
+            Journals::open(site.news_log().as_deref(), site.feed_log().as_deref(), site.log_bytes_max)
+                .map_err(|error| StartError(format!("the logs of articles cannot be opened: {error}")))?;
+        service.journals = journals.clone();
+        let service = Arc::new(service);
         service.set_lists(config.lists.clone());
-        let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip, rules.means()));
+        let feeds = Arc::new(Feeds::start(
+            store.clone(),
+            &rules.peers,
+            tip,
+            Means { journals: journals.clone(), ..rules.means() },
+        ));
         let admission = Arc::new(Admission::new(rules, feeds.clone()));
         let inner = Arc::new(Inner {
             config_path,
@@ -170,6 +176,7 @@ impl Daemon {
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
         self.inner.feeds.set_certificate(self.inner.admission.rules().means().certificate);
         self.inner.service.set_lists(new.lists.clone());
+        self.inner.service.journals.reopen();
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
         self.inner.feeds.reload(&peers).await;
@@ -191,6 +198,9 @@ impl Daemon {
         if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
             tracing::error!("the store did not close cleanly; the next start replays the log");
         }
+        let journals = inner.service.journals.clone();
+        // What is lost with it are lines, and it has said so.
+        let _ = tokio::task::spawn_blocking(move || journals.close()).await;
         tracing::info!("stopped");
     }
 
@@ -209,12 +219,12 @@ impl Daemon {
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
             counters: inner.service.counters.all(),
             store: inner.store.stats(),
-            feeds: inner.feeds.status(),
+            feeds: inner.feeds.status(Wait::No),
         }
     }
 
     fn peers(&self) -> Vec<PeerRow> {
-        let feeds = self.inner.feeds.status();
+        let feeds = self.inner.feeds.status(Wait::No);
         let feed_of = |peer: &Peer| feeds.iter().find(|feed| feed.peer == peer.name).cloned();
         self.config().peers.iter().map(|peer| PeerRow::new(peer, feed_of(peer))).collect()
     }

@@ -12,7 +12,6 @@ use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
-use crate::agent::contract::{Facts, owed};
 use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
@@ -90,7 +89,10 @@ impl Scheduler {
             store.save_peer(&peer.name, state.clone());
             state
         });
-        exchange.report(|reported| reported.cursor = state.cursor);
+        exchange.report(|reported| {
+            reported.cursor = state.cursor;
+            reported.read = state.cursor;
+        });
         let now = Instant::now();
         let stop = controls.stop.clone();
         Self {
@@ -205,8 +207,13 @@ impl Scheduler {
     }
 
     fn report_cursor(&self) {
-        let cursor = self.cursor.settled();
-        self.link.exchange.report(|reported| reported.cursor = cursor);
+        self.link.exchange.report(|reported| {
+            reported.cursor = self.cursor.settled();
+            reported.read = self.cursor.read();
+            reported.unsettled = self.cursor.unsettled();
+            reported.deferred = self.deferred.len();
+            reported.oldest_deferred = self.deferred.oldest();
+        });
     }
 
     /// Hands out deferred articles that are due, then what is new in the log.
@@ -230,7 +237,7 @@ impl Scheduler {
             for entry in entries {
                 if self.is_owed(&entry) {
                     self.cursor.hand_out(entry.seq);
-                    self.batch.push(Owed { entry, strikes: 0 });
+                    self.batch.push(Owed::new(entry));
                 }
             }
             self.cursor.read_to(next);
@@ -250,7 +257,7 @@ impl Scheduler {
             match self.read_log(Seq(seq.0.saturating_sub(1)), 1).await {
                 Ok((mut entries, _)) => {
                     match entries.pop().filter(|entry| entry.seq == seq && self.is_owed(entry)) {
-                        Some(entry) => self.batch.push(Owed { entry, strikes: 0 }),
+                        Some(entry) => self.batch.push(Owed::new(entry)),
                         // Expired, cancelled or unsubscribed in the meantime.
                         None => {
                             self.deferred.settle(seq);
@@ -282,7 +289,7 @@ impl Scheduler {
 
     fn cannot_read_log(&mut self, error: &ReadError) {
         warn!(target: "feedd::feed", peer = %self.link.peer.name, ?error, "the log cannot be read");
-        self.link.exchange.report(|reported| reported.last_error = format!("reading the log: {error:?}"));
+        self.link.exchange.report(|reported| reported.failed(&format!("reading the log: {error:?}")));
         self.read_at = Some(Instant::now() + LOG_RETRY);
     }
 
@@ -290,16 +297,7 @@ impl Scheduler {
     /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
         let peer = &self.link.peer;
-        let facts = Facts {
-            newsgroups: &entry.newsgroups,
-            distribution: &entry.distribution,
-            octets: entry.len,
-            path: &entry.path,
-            date: entry.date,
-            now: clock::now(),
-            kind: entry.kind,
-        };
-        owed(peer, &entry.source, entry.kept, &facts).is_ok()
+        super::owed::judge(peer, entry).is_ok()
     }
 
     // -- the cursor on disk --
@@ -355,7 +353,7 @@ impl Scheduler {
         }
         let last = self.connections.is_empty();
         if let Some(why) = end.why {
-            self.link.exchange.report(|reported| reported.last_error.clone_from(&why));
+            self.link.exchange.report(|reported| reported.failed(&why));
             if !last {
                 self.extra_at = Instant::now() + EXTRA_PAUSE;
             } else if self.told.as_ref() != Some(&why) {

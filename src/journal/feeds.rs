@@ -210,7 +210,8 @@ mod tests {
             address: "192.0.2.7",
             reason: "",
         };
-        let rejected = Came { seq: None, code: 439, reason: "Bad \"Path\" of <1@example.com>", ..kept.clone() };
+        let rejected =
+            Came { seq: None, code: 439, reason: "Bad \"Path\" of <1@example.com>", ..kept.clone() };
         let answer = Replied {
             at_ms: 1_788_180_001_840,
             peer: "b",

@@ -2,9 +2,9 @@
 //! order of the commands.
 
 use super::Counters;
-use super::telling::{Told, own_id};
 use super::connection::{Connection, Parked};
 use super::settle::Owed;
+use super::telling::{Told, own_id};
 use crate::agent::{Cause, Reason};
 use crate::article::{HeadError, MessageId};
 use crate::intake::{self, Offer, Origin};

@@ -1,0 +1,28 @@
+//! Is an article owed to a peer? One answer for feeds, for the news log and for `feedd trace`.
+
+use crate::agent::contract::{self, Facts, Unowed};
+use crate::clock;
+use crate::config::Peer;
+use crate::store::LogEntry;
+
+/// Is this article owed to the peer, as its contract is now (RFC 5537 s.3.6)?
+///
+/// # Errors
+/// Why not.
+pub fn judge(peer: &Peer, entry: &LogEntry) -> Result<(), Unowed> {
+    let facts = Facts {
+        newsgroups: &entry.newsgroups,
+        distribution: &entry.distribution,
+        octets: entry.len,
+        path: &entry.path,
+        date: entry.date,
+        now: clock::now(),
+        kind: entry.kind,
+    };
+    contract::owed(peer, &entry.source, entry.kept, &facts)
+}
+
+/// Does the peer get articles from us at all?
+pub fn is_fed(peer: &Peer) -> bool {
+    peer.dial.is_some() || peer.turn || peer.batch.is_some()
+}
