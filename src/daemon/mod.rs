@@ -14,7 +14,7 @@ use crate::intake::{ImportRules, Intake, Origin};
 use crate::journal::Journals;
 use crate::net::{self, Admitted, Counters, Service};
 use crate::session::Rights;
-use crate::store::{GroupStatus, Options, Seq, Store, StoreError, Wait};
+use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
 use crate::transport::Transport;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -219,12 +219,12 @@ impl Daemon {
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
             counters: inner.service.counters.all(),
             store: inner.store.stats(),
-            feeds: inner.feeds.status(Wait::No),
+            feeds: inner.feeds.status(),
         }
     }
 
     fn peers(&self) -> Vec<PeerRow> {
-        let feeds = self.inner.feeds.status(Wait::No);
+        let feeds = self.inner.feeds.status();
         let feed_of = |peer: &Peer| feeds.iter().find(|feed| feed.peer == peer.name).cloned();
         self.config().peers.iter().map(|peer| PeerRow::new(peer, feed_of(peer))).collect()
     }

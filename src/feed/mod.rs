@@ -198,9 +198,14 @@ impl Feeds {
         }
     }
 
+    /// Figures, by peer name, without a look at the disk.
+    pub fn status(&self) -> Vec<FeedStatus> {
+        self.figures(Wait::No)
+    }
+
     /// Figures, by peer name. With [`Wait::Disk`] the age of what is owed is known also where it has to
     /// be read from the disk.
-    pub fn status(&self, wait: Wait) -> Vec<FeedStatus> {
+    pub fn figures(&self, wait: Wait) -> Vec<FeedStatus> {
         let last = self.store.last_seq().0;
         let mut rows: Vec<(FeedStatus, Option<Seq>)> =
             self.running().values().map(|running| running.status(last)).collect();
