@@ -37,11 +37,12 @@ impl Disk for Filling {
 
 /// Says everything at once, ends, and returns the codes of the replies behind the greeting.
 async fn codes(service: &Arc<Service>, said: String) -> Vec<String> {
-    let rights = Rights { read: true, post: true, offer: true };
+    let rights = Rights { read: true, post: true, offer: true, turn: false };
     let relay = Some(Origin::Import(ImportRules { no_cutoff: true, ..ImportRules::default() }));
     let admitted = Admitted::operator("tester", rights, relay);
     let (mut client, server) = UnixStream::pair().unwrap();
-    let serving = tokio::spawn(serve(Transport::unix(server), service.clone(), admitted, None));
+    let serving =
+        tokio::spawn(serve(Transport::unix(server), service.clone(), admitted, None, service.stop.clone()));
     client.write_all(said.as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
     let mut replies = String::new();

@@ -48,12 +48,14 @@ fn capabilities() -> Vec<Vec<String>> {
         login: true,
         login_reads: true,
         login_posts: true,
+        login_offers: true,
+        tls_offers: true,
         clear_login: false,
         compress: true,
     };
     let mut lines = Vec::new();
     for tls in [false, true] {
-        let rights = Rights { read: true, post: true, offer: true };
+        let rights = Rights { read: true, post: true, offer: true, turn: true };
         let mut session: Server<()> = Server::new(rights, 1000).on_channel(offers, tls);
         session.set_lists(ListFile::ALL.into_iter().fold(ListFiles::default(), ListFiles::with));
         let mut out = Vec::new();

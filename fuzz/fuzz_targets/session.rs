@@ -23,12 +23,14 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     let unset = |bit: u8| bits >> bit & 1 == 0;
     let login = unset(4);
     let site = Site {
-        rights: Rights { read: unset(0), post: unset(1), offer: unset(2) },
+        rights: Rights { read: unset(0), post: unset(1), offer: unset(2), turn: unset(2) && unset(5) },
         offers: Offers {
             starttls: unset(3),
             login,
             login_reads: login && unset(5),
             login_posts: login,
+            login_offers: login && unset(1),
+            tls_offers: unset(6),
             clear_login: unset(6),
             compress: unset(7),
         },
@@ -101,10 +103,11 @@ fn answer(server: &mut Server<()>, ask: Ask, out: &mut Vec<u8>) {
             _ => drop(reply::line(421, "None", out)),
         },
         Ask::Login(credentials) if credentials.password == "secret" => {
-            server.answer_login(Login::Accepted(Rights { read: true, post: true, offer: false }), out);
+            server.answer_login(Login::Accepted(Rights { read: true, post: true, ..Rights::default() }), out);
         }
         Ask::Login(_) => server.answer_login(Login::Failed, out),
         Ask::Compress => server.answer_compress(true, out),
+        Ask::Turn => server.answer_turn(true, out),
         _ => drop(reply::line(503, "Not here", out)),
     }
 }

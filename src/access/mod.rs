@@ -1,20 +1,23 @@
 //! Who may read, post and offer: a pure table. What a connection may do follows from who it is, not
-//! from the port it came to; closed by default, because a rule must name it. And how often:
+//! from the port it came to; closed by default, because a rule must name it. Who it is stands in
+//! `client`: a peer is known by its key, its account or its address. And how often:
 //! [`Throttle`] slows those who guess passwords, [`Quotas`] counts what is posted. Neither reads a
 //! clock, both are bounded.
 //!
 //! RFC 5537 s.3.5 step 1: an injecting agent takes articles of trusted sources only. s.3.6: so does
 //! a relaying agent.
 
+mod client;
 mod quotas;
 mod throttle;
 
 pub use crate::config::Scope;
+pub use client::{Client, wrong_key};
 pub use quotas::{Exceeded, Key, Quotas};
 pub use throttle::Throttle;
 
-use crate::accounts::{Account, Accounts};
-use crate::config::{Network, Peer, Rule, Site, Source};
+use crate::accounts::Accounts;
+use crate::config::{Network, Peer, Rule, Site};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -48,46 +51,53 @@ pub struct LoginHelps {
     pub read: bool,
     /// Some account posts where this connection may not.
     pub post: bool,
+    /// Some account is a peer's, and this connection is no peer's.
+    pub offer: bool,
+    /// It is no peer's as things are, and might be one's behind TLS: there a peer may show its key.
+    pub offer_behind_tls: bool,
 }
 
-/// The rights of a connection from `address`, logged in as `account` or not. `hosts` has the addresses
-/// of the host names in [`Peer::accept_from`], looked up before; a host that is not in it is not
-/// trusted.
+/// The rights of somebody who connects. `hosts` has the addresses of the host names in
+/// [`Peer::accept_from`], looked up before; a host that is not in it is not trusted.
 pub fn rights(
-    address: IpAddr,
-    account: Option<&Account>,
+    client: &Client,
     site: &Site,
     peers: &[Arc<Peer>],
     hosts: &HashMap<String, Vec<IpAddr>>,
 ) -> Rights {
-    let is_from = |source: &Source| match source {
-        Source::Network(network) => network.contains(address),
-        Source::Host(name) => hosts.get(name).is_some_and(|addresses| {
-            addresses.iter().any(|known| known.to_canonical() == address.to_canonical())
-        }),
-    };
+    let (address, account) = (client.address, client.account.as_deref());
     let rule = site.rules.iter().find(|rule| rule.matches(address, account)).cloned();
     let (read, post) = match &rule {
         Some(rule) => (rule.read.clone(), rule.post.clone()),
         None if account.is_some() => (Scope::All, Scope::All),
         None => (scope(&site.readers, address), scope(&site.posters, address)),
     };
-    let peers = peers.iter().filter(|peer| peer.accept_from.iter().any(is_from)).cloned().collect();
-    Rights { read, post, peers, rule }
+    Rights { read, post, peers: client.peers(peers, hosts), rule }
 }
 
 fn scope(networks: &[Network], address: IpAddr) -> Scope {
     if networks.iter().any(|network| network.contains(address)) { Scope::All } else { Scope::Nothing }
 }
 
-/// Could a connection from `address` that has not logged in, and has the rights `without`, get more
-/// with an account? Asked of the rules and not of each account: an account that a rule names need not
-/// be there yet.
-pub fn login_helps(address: IpAddr, without: &Rights, site: &Site, accounts: &Accounts) -> LoginHelps {
+/// Could a connection that has not logged in, and has the rights `without`, get more with an account,
+/// or with TLS? Asked of the rules and not of each account: an account that a rule names need not be
+/// there yet.
+pub fn login_helps(
+    client: &Client,
+    without: &Rights,
+    site: &Site,
+    accounts: &Accounts,
+    peers: &[Arc<Peer>],
+) -> LoginHelps {
+    let address = client.address;
     let mut helps = LoginHelps::default();
+    if without.peers.is_empty() {
+        helps.offer_behind_tls = !client.tls && peers.iter().any(|peer| client::may_be_behind_tls(peer));
+    }
     if accounts.is_empty() {
         return helps;
     }
+    helps.offer = without.peers.is_empty() && peers.iter().any(|peer| peer.account.is_some());
     let mut gives = |read: &Scope, post: &Scope| {
         // Of two lists of patterns neither is surely the larger: then it may help.
         helps.read |= without.read != Scope::All && read.any() && *read != without.read;
@@ -117,7 +127,7 @@ pub fn counted_address(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
     use crate::article::PathIdentity;
-    use crate::config::Config;
+    use crate::config::{Config, Source};
     use crate::wildmat::Wildmat;
 
     fn peer(name: &str, accept_from: Vec<Source>) -> Arc<Peer> {
@@ -156,7 +166,7 @@ mod tests {
             peer("c", vec![Source::Host("unknown.example".to_owned())]),
         ];
         let of = |address: &str| {
-            let rights = rights(address.parse().unwrap(), None, &site, &peers, &hosts);
+            let rights = rights(&Client::from(address.parse::<IpAddr>().unwrap()), &site, &peers, &hosts);
             let names: Vec<_> = rights.peers.iter().map(|peer| peer.name.clone()).collect();
             (rights.read.any(), rights.post.any(), names.join(","), rights.any())
         };
@@ -219,7 +229,8 @@ read = "*"
             ("203.0.113.9", "bob", "*", "local.*,!local.secret.*"),
         ] {
             let account = accounts.find(name);
-            let got = rights(address.parse().unwrap(), account.as_deref(), &site, &[], &HashMap::new());
+            let client = Client { account, ..Client::from(address.parse::<IpAddr>().unwrap()) };
+            let got = rights(&client, &site, &[], &HashMap::new());
             assert_eq!(
                 (got.read.to_string().as_str(), got.post.to_string().as_str()),
                 (read, post),
@@ -258,11 +269,13 @@ read = "*"
         ];
         for (access, address, (read, post)) in cases {
             let site = site(&access);
-            let address: IpAddr = address.parse().unwrap();
-            let without = rights(address, None, &site, &[], &HashMap::new());
-            let helps = login_helps(address, &without, &site, &accounts(USERS));
-            assert_eq!(helps, LoginHelps { read, post }, "from {address} with {access}");
-            assert_eq!(login_helps(address, &without, &site, &Accounts::default()), LoginHelps::default());
+            let client = Client::from(address.parse::<IpAddr>().unwrap());
+            let without = rights(&client, &site, &[], &HashMap::new());
+            let helps = login_helps(&client, &without, &site, &accounts(USERS), &[]);
+            let expected = LoginHelps { read, post, ..LoginHelps::default() };
+            assert_eq!(helps, expected, "from {address} with {access}");
+            let nobody = login_helps(&client, &without, &site, &Accounts::default(), &[]);
+            assert_eq!(nobody, LoginHelps::default());
         }
     }
 

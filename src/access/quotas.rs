@@ -17,6 +17,8 @@ pub enum Key {
     Account(String),
     /// An address (of IPv6 a /64), whoever has logged in from there.
     Address(IpAddr),
+    /// A peer, or several that cannot be told from each other, by name.
+    Peer(String),
 }
 
 /// What was posted in the periods that run.

@@ -94,6 +94,11 @@ impl Account {
         self.hash.is_some()
     }
 
+    /// Is its password the same as that of `other`, an earlier state of the account?
+    pub fn has_password_of(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+
     /// Reads a line that is no comment.
     fn parse(line: &str) -> Result<Self, (String, &'static str)> {
         const FORM: &str = "write name:hash:group,group, or let `feedd user add` write it";

@@ -121,6 +121,7 @@ const TALLIES: [(&str, &[(&str, &str)]); 4] = [
             ("connections_refused", "connections too many"),
             ("addresses_full", "too many from an address"),
             ("accounts_full", "too many of an account"),
+            ("peers_full", "too many of a peer"),
             ("tls_failed", "TLS handshakes"),
             ("logins_failed", "logins"),
             ("compress_refused", "compressions"),

@@ -1,18 +1,25 @@
 //! Who is who at a site: the rules in force, and what they say of somebody who connects.
 
-use crate::access::{self, Key, LoginHelps, counted_address};
-use crate::accounts::{Account, AccountsFile};
+use crate::access::{self, Client, Key, LoginHelps, counted_address};
+use crate::accounts::{Account, Accounts, AccountsFile};
+use crate::clock::{self, Timestamp};
 use crate::config::{Config, Peer, Source};
 use crate::feed::{Feeds, Means};
 use crate::intake::Origin;
-use crate::net::{Admitted, Door};
+use crate::net::{Admitted, Door, TurnedOver};
 use crate::session::Rights;
 use crate::tls::client::OwnCertificate;
-use crate::tls::server::{self, TlsError};
+use crate::tls::server::{Clients, ServerTls, TlsError};
+use crate::transport::Transport;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio_util::sync::CancellationToken;
+
+/// Days before its end from which on the log warns of the certificate.
+const EXPIRY_WARNED_DAYS: i64 = 14;
 
 /// The door of a site. A reload replaces what it knows as a whole, or not at all.
 pub(super) struct Admission {
@@ -20,6 +27,11 @@ pub(super) struct Admission {
     /// One look-up at a time: one that began before a reload must not undo what the reload's own found.
     looking_up: tokio::sync::Mutex<()>,
     accounts: AccountsFile,
+    /// The accounts as the connections know them.
+    accounts_told: Mutex<Arc<Accounts>>,
+    /// Cancelled when connections shall ask again.
+    news: Mutex<CancellationToken>,
+    stop: CancellationToken,
     feeds: Arc<Feeds>,
 }
 
@@ -30,7 +42,7 @@ pub(super) struct Rules {
     pub(super) peers: Vec<Arc<Peer>>,
     /// The addresses of the host names in `accept_from`.
     hosts: HashMap<String, Vec<IpAddr>>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ServerTls>>,
     /// The same certificate, for when we dial.
     certificate: Option<Arc<OwnCertificate>>,
 }
@@ -42,26 +54,48 @@ impl Rules {
     /// What is wrong with certificate or key.
     pub(super) fn new(config: Arc<Config>, hosts: HashMap<String, Vec<IpAddr>>) -> Result<Self, TlsError> {
         let files = config.site.tls.as_ref();
+        // Only where it matters: there are newsreaders that ask their user for a certificate then.
+        let keys = config.peers.iter().any(|peer| !peer.keys.is_empty());
+        let clients = if keys { Clients::Any } else { Clients::Signed };
         let read = |files: &crate::config::TlsFiles| {
-            server::config(&files.certificate, &files.key, files.client_authorities.as_deref())
+            ServerTls::load(&files.certificate, &files.key, files.client_authorities.as_deref(), clients)
         };
         let tls = files.map(read).transpose()?.map(Arc::new);
         let own = |files: &crate::config::TlsFiles| OwnCertificate::read(&files.certificate, &files.key);
         let certificate = files.map(own).transpose()?.map(Arc::new);
         let peers = config.peers.iter().cloned().map(Arc::new).collect();
-        Ok(Self { config, peers, hosts, tls, certificate })
+        let rules = Self { config, peers, hosts, tls, certificate };
+        rules.watch_certificate(clock::now());
+        Ok(rules)
     }
 
     /// What feeds reach peers with.
     pub(super) fn means(&self) -> Means {
         Means { certificate: self.certificate.clone(), ..Means::default() }
     }
+
+    /// Warns of a certificate that is about to end.
+    fn watch_certificate(&self, now: Timestamp) {
+        let Some((files, tls)) = self.config.site.tls.as_ref().zip(self.tls.as_ref()) else { return };
+        let Some(left_s) = tls.not_after.map(|end| end.unix_s().saturating_sub(now.unix_s())) else { return };
+        let path = files.certificate.display();
+        let cure = "renew it, then \"feedd reload\"";
+        let days = left_s.div_euclid(86_400);
+        if left_s <= 0 {
+            tracing::error!("{path}: the certificate has expired, and clients refuse it; {cure}");
+        } else if days < EXPIRY_WARNED_DAYS {
+            tracing::warn!(days, "{path}: the certificate expires in {days} days; {cure}");
+        }
+    }
 }
 
 impl Admission {
-    pub(super) fn new(rules: Rules, feeds: Arc<Feeds>) -> Self {
+    pub(super) fn new(rules: Rules, feeds: Arc<Feeds>, stop: CancellationToken) -> Self {
         let accounts = AccountsFile::new(&rules.config.site.users);
         Self {
+            accounts_told: Mutex::new(accounts.accounts()),
+            news: Mutex::new(stop.child_token()),
+            stop,
             rules: RwLock::new(Arc::new(rules)),
             looking_up: tokio::sync::Mutex::default(),
             accounts,
@@ -82,6 +116,28 @@ impl Admission {
         let peers = rules.peers.clone();
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
         Ok(peers)
+    }
+
+    /// Has every connection ask again who it is.
+    pub(super) fn tell(&self) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *news, self.stop.child_token()).cancel();
+    }
+
+    /// Looks whether the file of accounts has changed; who is logged in learns of it then.
+    pub(super) fn watch_accounts(&self) {
+        let now = self.accounts.accounts();
+        let mut told = self.accounts_told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&told, &now) {
+            *told = now;
+            drop(told);
+            self.tell();
+        }
+    }
+
+    /// Warns of a certificate that is about to end.
+    pub(super) fn watch_certificate(&self) {
+        self.rules().watch_certificate(clock::now());
     }
 
     /// Looks up the host names that peers may come from. One that cannot be looked up now keeps the
@@ -117,36 +173,35 @@ impl Admission {
 }
 
 impl Door for Admission {
-    fn admit(&self, from: IpAddr, account: Option<&Account>) -> Admitted {
+    fn admit(&self, client: &Client) -> Admitted {
         let rules = self.rules();
         let site = &rules.config.site;
-        let address = from.to_canonical();
-        let rights = access::rights(address, account, site, &rules.peers, &rules.hosts);
+        let (address, account) = (client.address, client.account.as_deref());
+        let rights = access::rights(client, site, &rules.peers, &rules.hosts);
         for peer in &rights.peers {
             // It is up, so dial it now and not at the end of a pause.
             self.feeds.nudge(&peer.name);
         }
         let text = address.to_string();
-        let name = match (account, rights.peers.as_slice()) {
-            (Some(account), _) => account.name.clone(),
-            (None, [peer]) => peer.name.clone(),
-            (None, _) => text.clone(),
-        };
         let seat = match account {
             Some(account) => Key::Account(account.name.clone()),
             None => Key::Address(counted_address(address)),
         };
         let quota = rights.rule.as_ref().map_or(seat.clone(), |rule| Key::of(rule, account, address));
+        let turn = matches!(rights.peers.as_slice(), [peer] if peer.turn);
         Admitted {
             rights: Rights {
                 read: rights.read.any(),
                 post: rights.post.any(),
                 offer: !rights.peers.is_empty(),
+                turn,
             },
             view: rights.read,
             rule: rights.rule,
             relay: (!rights.peers.is_empty())
                 .then(|| Origin::Peers { peers: rights.peers, address: text.clone() }),
+            // That it is a peer is seen when it offers: readers may share its address.
+            name: account.map_or_else(|| text.clone(), |account| account.name.clone()),
             poster: Origin::Poster {
                 address: text,
                 account: account.map(|account| account.name.clone()),
@@ -154,26 +209,49 @@ impl Door for Admission {
             },
             seat,
             quota,
-            name,
         }
     }
 
     fn tls(&self) -> Option<Arc<ServerConfig>> {
-        self.rules().tls.clone()
+        self.rules().tls.as_ref().map(|tls| tls.config.clone())
     }
 
     fn accounts(&self) -> &AccountsFile {
         &self.accounts
     }
 
-    fn login_helps(&self, from: IpAddr) -> LoginHelps {
+    fn account_of(&self, chain: &[CertificateDer<'_>]) -> Option<Arc<Account>> {
+        let names = self.rules().tls.as_ref()?.signed_names(chain, clock::now());
+        names.iter().find_map(|name| self.accounts.find(name))
+    }
+
+    fn wrong_key(&self, client: &Client) -> Option<String> {
+        let rules = self.rules();
+        access::wrong_key(client, &rules.peers, &rules.hosts)
+    }
+
+    fn login_helps(&self, client: &Client) -> LoginHelps {
         let rules = self.rules();
         let site = &rules.config.site;
-        let without = access::rights(from, None, site, &rules.peers, &rules.hosts);
-        access::login_helps(from, &without, site, &self.accounts.accounts())
+        let without = Client { account: None, ..client.clone() };
+        let rights = access::rights(&without, site, &rules.peers, &rules.hosts);
+        access::login_helps(&without, &rights, site, &self.accounts.accounts(), &rules.peers)
     }
 
     fn clear_login(&self) -> bool {
         self.rules().config.site.clear_logins
+    }
+
+    fn news(&self) -> CancellationToken {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn takes_turns(&self, peer: &str) -> bool {
+        self.feeds.takes_turns(peer)
+    }
+
+    fn turn(&self, peer: &str, transport: Transport) -> TurnedOver {
+        let (stop, ended) = self.feeds.turn(peer, transport);
+        TurnedOver { stop, ended }
     }
 }

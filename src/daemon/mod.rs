@@ -5,6 +5,7 @@
 //! after the next start, because nothing was acknowledged that is not on disk.
 
 mod admission;
+mod host;
 
 use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
 use crate::article::NewsgroupName;
@@ -22,13 +23,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use admission::{Admission, Rules};
+use host::TurnedHost;
 
 /// How long connections may take to give the replies they owe.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -36,6 +39,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 const FEEDS_MAX: Duration = Duration::from_secs(5);
 /// How often the addresses of host names in `accept_from` are looked up anew.
 const LOOKUP_EVERY: Duration = Duration::from_secs(300);
+/// How often the log warns of a certificate that is about to end.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(86_400);
+/// How soon those who are logged in learn that the accounts have changed.
+const ACCOUNTS_EVERY: Duration = Duration::from_secs(2);
 
 /// A running site. Clones are the same site.
 #[derive(Clone)]
@@ -102,13 +109,10 @@ impl Daemon {
         service.journals = journals.clone();
         let service = Arc::new(service);
         service.set_lists(config.lists.clone());
-        let feeds = Arc::new(Feeds::start(
-            store.clone(),
-            &rules.peers,
-            tip,
-            Means { journals: journals.clone(), ..rules.means() },
-        ));
-        let admission = Arc::new(Admission::new(rules, feeds.clone()));
+        let host = Arc::new(TurnedHost { service: service.clone() });
+        let means = Means { host: Some(host), journals, ..rules.means() };
+        let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip, means));
+        let admission = Arc::new(Admission::new(rules, feeds.clone(), stop.clone()));
         let inner = Arc::new(Inner {
             config_path,
             config: Mutex::new(config),
@@ -131,10 +135,15 @@ impl Daemon {
         inner.tasks.spawn({
             let inner = inner.clone();
             async move {
+                let later = |every| interval_at(Instant::now() + every, every);
+                let (mut look_up, mut accounts) = (later(LOOKUP_EVERY), later(ACCOUNTS_EVERY));
+                let mut certificate = later(CERTIFICATE_EVERY);
                 loop {
                     tokio::select! {
                         () = inner.stop.cancelled() => return,
-                        () = tokio::time::sleep(LOOKUP_EVERY) => inner.admission.look_up().await,
+                        _ = look_up.tick() => inner.admission.look_up().await,
+                        _ = accounts.tick() => inner.admission.watch_accounts(),
+                        _ = certificate.tick() => inner.admission.watch_certificate(),
                     }
                 }
             }
@@ -179,6 +188,7 @@ impl Daemon {
         self.inner.service.journals.reopen();
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
+        self.inner.admission.tell();
         self.inner.feeds.reload(&peers).await;
         tracing::info!("{done}");
         Ok(done)
@@ -252,10 +262,11 @@ impl admin::server::Control for Daemon {
     }
 
     async fn import(&self, stream: UnixStream, rules: ImportRules) {
-        let rights = Rights { read: true, post: false, offer: true };
+        let rights = Rights { read: true, post: false, offer: true, turn: false };
         let relay = Some(Origin::Import(rules));
         let admitted = Admitted::operator("import", rights, relay);
-        let serving = net::serve(Transport::unix(stream), self.inner.service.clone(), admitted, None);
+        let (service, stop) = (self.inner.service.clone(), self.inner.stop.clone());
+        let serving = net::serve(Transport::unix(stream), service, admitted, None, stop);
         self.inner.tasks.track_future(serving).await;
     }
 }

@@ -63,11 +63,19 @@ pub(super) async fn dial(
             login,
             // Between processes of one host it only costs.
             compress: dial.compress && (dial.proxy.is_some() || !in_clear_to_ourselves),
+            turn: false,
         };
         let upgrade = opening.start_tls.then(|| Upgrade { host: address.host.clone(), verification });
         return Ok(Dialled { transport, opening, upgrade });
     }
     Err(last)
+}
+
+impl From<Transport> for Dialled {
+    /// One that the peer has opened, and on which it is the server now.
+    fn from(transport: Transport) -> Self {
+        Self { transport, opening: Opening::default(), upgrade: None }
+    }
 }
 
 impl Upgrade {

@@ -3,7 +3,11 @@
 //!
 //! Articles go to the connection that was opened first as long as it is ready for more, so that with
 //! little traffic one connection carries everything, in order; others get what it cannot take.
+//!
+//! The queue is short: the scheduler fills it up when connections have emptied it, so that what a feed
+//! holds is what is in flight and a few hundred articles, whatever the window.
 
+use super::rate::Rate;
 use crate::article::MessageId;
 use crate::clock::{self, Timestamp};
 use crate::journal::figures::{Given, Meter, Reasons};
@@ -11,8 +15,17 @@ use crate::session::sender::{Acceptance, Offered};
 use crate::store::{LogEntry, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// Articles that wait for a connection before the log is read no further ...
+pub(super) const READY_ENOUGH: usize = 1024;
+/// ... until no more than so many wait.
+const READY_FEW: usize = 512;
+/// Octets of articles that wait while all connections are busy, for which another one is opened even if
+/// the articles are few.
+const READY_OCTETS: usize = 16 * 1024 * 1024;
 
 /// An article the peer is owed.
 #[derive(Clone)]
@@ -92,6 +105,8 @@ pub(super) struct Reported {
     pub(super) last_error: String,
     /// When that was.
     pub(super) last_error_at: Option<Timestamp>,
+    /// How many of the connections the peer has opened.
+    pub(super) came_in: usize,
 }
 
 impl Reported {
@@ -103,7 +118,7 @@ impl Reported {
 }
 
 /// The state of the link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
     #[default]
     Connecting,
@@ -114,6 +129,16 @@ pub(super) enum State {
     /// The next attempt comes in so many milliseconds after the pause began.
     Waiting {
         pause_ms: u64,
+    },
+    /// It is not dialled, and has no connection open that it is fed over.
+    Away,
+    /// Outside its schedule, until this time of the week.
+    Closed {
+        until: String,
+    },
+    /// The other peer that it is a backup of can be reached.
+    Standby {
+        of: String,
     },
     Stopped,
 }
@@ -137,6 +162,16 @@ struct Inner {
     meter: Meter,
     /// Since when a connection takes articles; none: none does.
     connected: Option<Timestamp>,
+    /// What bounds the octets a second, if anything does.
+    rate: Option<Rate>,
+}
+
+/// How a peer stands, for its backup.
+pub(super) struct Standing {
+    /// It is to be reached, and cannot.
+    pub(super) is_down: bool,
+    /// Everything up to here is settled.
+    pub(super) cursor: Seq,
 }
 
 struct Slot {
@@ -177,13 +212,49 @@ impl Exchange {
         std::mem::swap(&mut self.lock().answers, answers);
     }
 
+    /// How many more articles are wanted to wait for a connection.
+    pub(super) fn room(&self) -> usize {
+        READY_ENOUGH.saturating_sub(self.lock().queue.len())
+    }
+
     /// Are all connections busy while articles wait?
-    pub(super) fn is_short_of_connections(&self, worth: usize) -> bool {
+    pub(super) fn is_short_of_connections(&self) -> bool {
         let inner = self.lock();
-        inner.queue.len() >= worth && inner.connections.iter().all(|slot| !slot.idle)
+        inner.connections.iter().all(|slot| !slot.idle)
+            && (inner.queue.len() > READY_FEW
+                || inner.queue.iter().map(Owed::octets).sum::<usize>() > READY_OCTETS)
+    }
+
+    /// Takes back what no connection has taken.
+    pub(super) fn take_back(&self) -> VecDeque<Owed> {
+        std::mem::take(&mut self.lock().queue)
+    }
+
+    /// Bounds what is sent to so many octets a second, from now on.
+    pub(super) fn set_rate(&self, octets_s: Option<u64>) {
+        self.lock().rate = octets_s.map(|octets_s| Rate::new(octets_s, Instant::now()));
+    }
+
+    /// How it stands, for a backup.
+    pub(super) fn standing(&self) -> Standing {
+        let inner = self.lock();
+        let idle = matches!(inner.reported.state, State::Closed { .. } | State::Standby { .. });
+        Standing { is_down: inner.connections.is_empty() && !idle, cursor: inner.reported.cursor }
     }
 
     // -- a connection's side --
+
+    /// How long to wait before anything is sent; none: now.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.lock().rate.as_mut()?.wait(Instant::now())
+    }
+
+    /// So many octets are sent.
+    pub(super) fn spend(&self, octets: usize) {
+        if let Some(rate) = &mut self.lock().rate {
+            rate.spend(octets);
+        }
+    }
 
     /// A connection takes articles from now on.
     pub(super) fn open(&self, no: ConnectionNo, streaming: bool) -> Arc<Notify> {
@@ -216,11 +287,17 @@ impl Exchange {
     /// be woken.
     pub(super) fn take(&self, no: ConnectionNo, room: usize, batch: &mut Vec<Owed>) {
         let mut inner = self.lock();
-        let take = room.min(inner.queue.len());
+        let before = inner.queue.len();
+        let take = room.min(before);
         batch.extend(inner.queue.drain(..take));
         inner.totals.offered += take as u64;
         if let Some(slot) = inner.connections.iter_mut().find(|slot| slot.no == no) {
             slot.idle = take == 0;
+        }
+        let runs_low = before > READY_FEW && before - take <= READY_FEW;
+        drop(inner);
+        if runs_low {
+            self.scheduler.notify_one();
         }
     }
 

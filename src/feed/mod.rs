@@ -18,6 +18,8 @@
 //! | `schedule` | pauses between attempts; deferred articles |
 //! | `owed` | is an article owed to a peer? |
 //! | `news` | the news log's lines of accepted articles |
+//! | `gate`, `rate` | when, and how much, is sent: times of the week, backups, octets a second |
+//! | `turn` | connections that the other side has opened |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
 //!
 //! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
@@ -26,12 +28,17 @@
 mod cursor;
 mod dial;
 mod exchange;
+mod gate;
 mod news;
 mod outbox;
 pub mod owed;
+mod rate;
 mod schedule;
 mod scheduler;
 mod sender;
+mod turn;
+
+pub use turn::{Host, Serving};
 
 use crate::clock::{self, Timestamp};
 use crate::config::{DialTls, Peer};
@@ -39,8 +46,9 @@ use crate::journal::Journals;
 use crate::journal::figures::Given;
 use crate::store::{Seq, Store, Wait};
 use crate::tls::client::OwnCertificate;
-use crate::transport::{Machine, Network};
+use crate::transport::{Machine, Network, Transport};
 use exchange::{Exchange, State};
+use gate::{Gate, Neighbours};
 use news::Follower;
 use scheduler::{Controls, Scheduler};
 use std::collections::BTreeMap;
@@ -49,6 +57,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use turn::{Turned, keep_turned};
 
 /// How long a feed that a reload ends may wait for the replies it is owed.
 const RELOAD_GRACE: Duration = Duration::from_secs(5);
@@ -60,7 +69,9 @@ const RELOAD_GRACE: Duration = Duration::from_secs(5);
 pub struct FeedStatus {
     pub peer: String,
     pub address: String,
-    /// `connecting`, `connected (CHECK, 1 connection)`, `waiting 2.5 s to retry`, `stopped`.
+    /// `connecting`, `connected (CHECK, 1 connection)`, `connected (CHECK, 1 connection, came in)`,
+    /// `waiting 2.5 s to retry`, `waiting for it to connect`, `outside its schedule until Mon 22:00`,
+    /// `standing by for NAME`, `stopped`.
     pub state: String,
     pub cursor: u64,
     /// Log records behind the cursor: an upper bound of the articles still owed.
@@ -119,20 +130,23 @@ pub struct Means {
     pub network: Arc<dyn Network>,
     /// This site's certificate, shown to peers that ask for one.
     pub certificate: Option<Arc<OwnCertificate>>,
+    /// The server, for connections that we open and on which the peer offers; none: there are none.
+    pub host: Option<Arc<dyn Host>>,
     /// Where articles and replies are written down.
     pub journals: Journals,
 }
 
 impl Default for Means {
-    /// This machine's network, and no certificate.
+    /// This machine's network, no certificate and no server.
     fn default() -> Self {
-        Self { network: Machine::network(), certificate: None, journals: Journals::default() }
+        Self { network: Machine::network(), certificate: None, host: None, journals: Journals::default() }
     }
 }
 
 /// The running feeds of a site.
 pub struct Feeds {
     means: Mutex<Means>,
+    neighbours: Neighbours,
     store: Store,
     tip: watch::Receiver<Seq>,
     running: Mutex<BTreeMap<String, Running>>,
@@ -161,7 +175,8 @@ impl Feeds {
             (stop, tokio::spawn(follower.run()))
         });
         let (means, running, news) = (Mutex::new(means), Mutex::default(), Mutex::new(news));
-        let feeds = Self { means, store, tip, running, known, news };
+        let neighbours = Neighbours::default();
+        let feeds = Self { means, neighbours, store, tip, running, known, news };
         for peer in peers {
             feeds.start_peer(peer);
         }
@@ -196,6 +211,27 @@ impl Feeds {
         if let Some(running) = self.running().get(peer) {
             running.controls.nudge.notify_one();
         }
+    }
+
+    /// Is there a feed that the peer can take over its own connection?
+    pub fn takes_turns(&self, peer: &str) -> bool {
+        self.running().get(peer).is_some_and(|running| running.peer.turn)
+    }
+
+    /// Has the peer's feed take a connection that the peer has opened for it: what makes the feed leave
+    /// it, and what is cancelled when it has ended. Both are at once if there is no such feed.
+    pub fn turn(&self, peer: &str, transport: Transport) -> (CancellationToken, CancellationToken) {
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let running = self.running();
+        let Some(feed) = running.get(peer).filter(|feed| feed.peer.turn) else {
+            return (CancellationToken::new(), ended);
+        };
+        transport.keep_alive(turn::KEEP_ALIVE);
+        let stop = feed.controls.stop.child_token();
+        feed.controls.came_in.put(Turned { transport, stop: stop.clone(), ended: guard });
+        feed.exchange.scheduler.notify_one();
+        (stop, ended)
     }
 
     /// Figures, by peer name, without a look at the disk.
@@ -245,12 +281,19 @@ impl Feeds {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn means(&self) -> Means {
+        self.means.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn start_peer(&self, peer: &Arc<Peer>) {
         let mut running = self.running();
-        if peer.dial.is_none() || running.contains_key(&peer.name) {
+        // One that is not dialled may come for what it is owed.
+        if (peer.dial.is_none() && !peer.turn) || running.contains_key(&peer.name) {
             return;
         }
         let exchange = Arc::new(Exchange::default());
+        exchange.set_rate(peer.bytes_s_max);
+        self.neighbours.add(&peer.name, &exchange);
         let controls = Controls::default();
         let scheduler = Scheduler::new(
             self.store.clone(),
@@ -258,9 +301,18 @@ impl Feeds {
             exchange.clone(),
             self.tip.clone(),
             controls.clone(),
-            self.means.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            self.means(),
+            Gate::new(peer.clone(), self.neighbours.clone()),
         );
-        let task = tokio::spawn(scheduler.run());
+        let turning = keep_turned(peer.clone(), self.means(), exchange.clone(), controls.clone());
+        let turns = peer.turn;
+        let task = tokio::spawn(async move {
+            if turns {
+                tokio::join!(scheduler.run(), turning);
+            } else {
+                scheduler.run().await;
+            }
+        });
         running.insert(peer.name.clone(), Running { peer: peer.clone(), exchange, controls, task });
     }
 }
@@ -291,9 +343,17 @@ impl Running {
                     (false, _) => "IHAVE",
                 };
                 let plural = if connections == 1 { "" } else { "s" };
-                format!("connected ({how}, {connections} connection{plural})")
+                let whose = match reported.came_in {
+                    0 => String::new(),
+                    came_in if came_in == connections => ", came in".to_owned(),
+                    came_in => format!(", {came_in} came in"),
+                };
+                format!("connected ({how}, {connections} connection{plural}{whose})")
             }
             State::Waiting { pause_ms } => format!("waiting {:.1} s to retry", pause_ms as f64 / 1000.0),
+            State::Away => "waiting for it to connect".to_owned(),
+            State::Closed { until } => format!("outside its schedule until {until}"),
+            State::Standby { of } => format!("standing by for {of}"),
             State::Stopped => "stopped".to_owned(),
         };
         // What has not been read may hold records that are no articles, and articles that it is not owed.

@@ -24,5 +24,5 @@ pub fn judge(peer: &Peer, entry: &LogEntry) -> Result<(), Unowed> {
 
 /// Does the peer get articles from us at all?
 pub fn is_fed(peer: &Peer) -> bool {
-    peer.dial.is_some() || peer.turn || peer.batch.is_some()
+    peer.dial.is_some() || peer.turn || peer.batch.as_ref().is_some_and(|batch| batch.out.is_some())
 }

@@ -84,6 +84,13 @@ impl Deferred {
         self.due.insert((at, seq));
     }
 
+    /// The article was taken and not offered: it is due as if it had been deferred again.
+    pub(super) fn put_back(&mut self, seq: Seq, now: Timestamp) {
+        if self.articles.contains_key(&seq) {
+            self.defer(seq, now);
+        }
+    }
+
     /// The article is settled.
     pub(super) fn settle(&mut self, seq: Seq) {
         if let Some(retry) = self.articles.remove(&seq) {

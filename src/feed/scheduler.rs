@@ -3,15 +3,18 @@
 //!
 //! It is the only writer of the peer's state. It is woken by the log's growth, by answers, by the end
 //! of a connection and by its timers; when nothing happens it costs nothing. What it holds is bounded:
-//! at most [`Scheduler::allowance`] articles (their log entries, not their octets) are handed out and
-//! not settled, and the cursor spans at most [`SPAN_MAX`] of them.
+//! log entries (not the articles' octets) of what is in flight on the connections, of at most
+//! [`READY_ENOUGH`](super::exchange::READY_ENOUGH) and one reading more that wait for one, and the cursor
+//! spans at most [`SPAN_MAX`] of them.
 
 use super::Means;
 use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
+use super::gate::{Gate, Opening};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
+use super::turn::{CameIn, Turned};
 use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
@@ -24,8 +27,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Records read from the log at a time.
+/// Articles read from the log at a time while it is in memory ...
 const READ_MAX: usize = 256;
+/// ... and from the disk, where each reading begins with finding the place.
+const READ_COLD: usize = 1024;
 /// Articles that may be settled behind one that is not before reading pauses.
 const SPAN_MAX: usize = 65_536;
 /// How often the cursor is saved while it moves.
@@ -44,6 +49,8 @@ pub(super) struct Controls {
     pub(super) abandon: CancellationToken,
     /// Dial now.
     pub(super) nudge: Arc<Notify>,
+    /// Take these connections, which the peer has opened.
+    pub(super) came_in: CameIn,
 }
 
 /// The task of one peer.
@@ -53,6 +60,13 @@ pub(super) struct Scheduler {
     /// Somebody may still write to the log.
     may_grow: bool,
     controls: Controls,
+    gate: Gate,
+    /// What the gate said last.
+    is_open: bool,
+    /// When it is to be looked at again.
+    gate_at: Option<Instant>,
+    /// Cancelled when the gate closes: the connections end what they have begun.
+    session: CancellationToken,
     cursor: Cursor,
     deferred: Deferred,
     /// Something was settled since the state was saved. Records that are no articles do not count:
@@ -62,6 +76,8 @@ pub(super) struct Scheduler {
     /// The log is not read before.
     read_at: Option<Instant>,
     connections: JoinSet<End>,
+    /// What ends those that the peer has opened.
+    turned: Vec<CancellationToken>,
     next_no: u64,
     backoff: Backoff,
     dial_at: Instant,
@@ -83,6 +99,7 @@ impl Scheduler {
         tip: watch::Receiver<Seq>,
         controls: Controls,
         means: Means,
+        gate: Gate,
     ) -> Self {
         let state = store.peer_state(&peer.name).unwrap_or_else(|| {
             let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
@@ -92,19 +109,27 @@ impl Scheduler {
         exchange.report(|reported| {
             reported.cursor = state.cursor;
             reported.read = state.cursor;
+            if peer.dial.is_none() {
+                reported.state = State::Away;
+            }
         });
         let now = Instant::now();
         let stop = controls.stop.clone();
         Self {
             tip,
             may_grow: true,
+            session: controls.stop.child_token(),
             controls,
+            gate,
+            is_open: true,
+            gate_at: None,
             cursor: Cursor::new(state.cursor),
             deferred: Deferred::resume(&state.deferred),
             unsaved: false,
             save_at: now,
             read_at: None,
             connections: JoinSet::new(),
+            turned: Vec::new(),
             next_no: 0,
             backoff: Backoff::new(Duration::from_secs(peer.retry_max_s)),
             dial_at: now,
@@ -113,7 +138,7 @@ impl Scheduler {
             connected: false,
             batch: Vec::new(),
             answers: Vec::new(),
-            link: Arc::new(Link { store, peer, exchange, means, stop }),
+            link: Arc::new(Link { store, peer, exchange, means, came_in: false, stop }),
         }
     }
 
@@ -121,23 +146,20 @@ impl Scheduler {
     pub(super) async fn run(mut self) {
         while !self.controls.stop.is_cancelled() {
             self.settle();
-            self.refill().await;
-            self.connect();
+            self.look_at_gate();
+            if self.is_open {
+                self.refill().await;
+                self.connect();
+            }
             self.save(false);
             self.wait().await;
         }
         self.finish().await;
     }
 
-    /// How many articles may be handed out and not settled: the windows of all connections full, and
-    /// twice as many ready to follow.
-    fn allowance(&self) -> usize {
-        let peer = &self.link.peer;
-        peer.window.max(1).saturating_mul(peer.connections.max(1)).saturating_mul(3)
-    }
-
     fn may_read(&self) -> bool {
-        self.cursor.unsettled() < self.allowance()
+        self.is_open
+            && self.link.exchange.room() > 0
             && self.cursor.span() < SPAN_MAX
             && self.deferred.len() < Deferred::ENOUGH
             && self.read_at.is_none_or(|at| at <= Instant::now())
@@ -176,13 +198,68 @@ impl Scheduler {
         let now = Instant::now();
         [
             self.unsaved.then_some(self.save_at),
-            self.connections.is_empty().then_some(self.dial_at),
+            (self.is_open && self.connections.is_empty() && self.link.peer.dial.is_some())
+                .then_some(self.dial_at),
             self.read_at.filter(|&at| at > now),
-            self.deferred.next_due(clock::now()).map(|pause| now + pause),
+            self.deferred.next_due(clock::now()).filter(|_| self.is_open).map(|pause| now + pause),
+            self.gate_at,
         ]
         .into_iter()
         .flatten()
         .min()
+    }
+
+    // -- the gate --
+
+    /// Asks whether the peer is sent to now.
+    fn look_at_gate(&mut self) {
+        let now = Instant::now();
+        let (opening, again) = self.gate.look(clock::now(), now);
+        self.gate_at = again.map(|pause| now + pause);
+        match opening {
+            Opening::Open => {
+                if !self.is_open {
+                    self.is_open = true;
+                    self.session = self.controls.stop.child_token();
+                    self.backoff.reset();
+                    self.dial_at = now;
+                }
+            }
+            Opening::Closed { state, settled } => {
+                if self.is_open {
+                    self.is_open = false;
+                    self.session.cancel();
+                    self.turned.iter().for_each(CancellationToken::cancel);
+                    self.turned.clear();
+                }
+                if self.connections.is_empty() {
+                    self.take_back();
+                    self.link.exchange.report(|reported| reported.state = state);
+                    self.follow(settled);
+                }
+            }
+        }
+    }
+
+    /// What has been handed out and no connection has taken is as if it had not been read.
+    fn take_back(&mut self) {
+        if self.cursor.span() == 0 {
+            return;
+        }
+        let now = clock::now();
+        for owed in self.link.exchange.take_back() {
+            self.deferred.put_back(owed.entry.seq, now);
+        }
+        self.cursor = Cursor::new(self.cursor.settled());
+    }
+
+    /// A backup is owed only what the other peer has not settled.
+    fn follow(&mut self, settled: Option<Seq>) {
+        if let Some(settled) = settled.filter(|settled| *settled > self.cursor.read()) {
+            self.cursor.read_to(settled);
+            self.unsaved = true;
+            self.report_cursor();
+        }
     }
 
     // -- articles --
@@ -234,14 +311,23 @@ impl Scheduler {
                 break;
             }
             self.unsaved |= !entries.is_empty();
+            let mut young = None;
             for entry in entries {
+                if let Some(pause) = self.is_young(&entry) {
+                    young = Some((Seq(entry.seq.0.saturating_sub(1)), pause));
+                    break;
+                }
                 if self.is_owed(&entry) {
                     self.cursor.hand_out(entry.seq);
                     self.batch.push(Owed::new(entry));
                 }
             }
-            self.cursor.read_to(next);
+            self.cursor.read_to(young.map_or(next, |(before, _)| before));
             self.link.exchange.put(&mut self.batch);
+            if let Some((_, pause)) = young {
+                self.read_at = Some(Instant::now() + pause);
+                break;
+            }
             tokio::task::consume_budget().await;
         }
         self.report_cursor();
@@ -249,7 +335,7 @@ impl Scheduler {
 
     async fn refill_deferred(&mut self) {
         let now = clock::now();
-        let mut due = self.link.peer.window;
+        let mut due = self.link.exchange.room();
         while due > 0
             && let Some(seq) = self.deferred.take_due(now)
         {
@@ -279,6 +365,8 @@ impl Scheduler {
         match self.link.store.log(after, max, Wait::No) {
             Err(ReadError::WouldBlock) => {
                 let store = self.link.store.clone();
+                // One that is looked for by its place is wanted alone.
+                let max = if max == READ_MAX { READ_COLD } else { max };
                 apart(move || store.log(after, max, Wait::Disk))
                     .await
                     .unwrap_or_else(|error| Err(ReadError::Corrupt(error.to_string())))
@@ -291,6 +379,15 @@ impl Scheduler {
         warn!(target: "feedd::feed", peer = %self.link.peer.name, ?error, "the log cannot be read");
         self.link.exchange.report(|reported| reported.failed(&format!("reading the log: {error:?}")));
         self.read_at = Some(Instant::now() + LOG_RETRY);
+    }
+
+    /// How long the article is to stay here yet, so that a cancel may overtake it. A clock that was set
+    /// back makes that no longer than the whole delay.
+    fn is_young(&self, entry: &LogEntry) -> Option<Duration> {
+        let delay_ms = i64::try_from(self.link.peer.delay_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let left_ms = entry.arrived.unix_ms().saturating_add(delay_ms) - clock::now().unix_ms();
+        (delay_ms > 0 && left_ms > 0)
+            .then(|| Duration::from_millis(u64::try_from(left_ms.min(delay_ms)).unwrap_or(0)))
     }
 
     /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it
@@ -313,8 +410,28 @@ impl Scheduler {
 
     // -- connections --
 
+    /// Feeds the peer over a connection that it has opened.
+    fn take_in(&mut self, turned: Turned) {
+        let Turned { transport, stop, ended } = turned;
+        self.turned.retain(|stop| !stop.is_cancelled());
+        self.turned.push(stop.clone());
+        let no = ConnectionNo(self.next_no);
+        self.next_no += 1;
+        let link = Link { came_in: true, ..self.link.of_session(stop) };
+        self.connections.spawn(async move {
+            link.exchange.report(|reported| reported.came_in += 1);
+            let end = sender::run(&link, no, transport.into()).await;
+            link.exchange.report(|reported| reported.came_in -= 1);
+            drop(ended);
+            end
+        });
+    }
+
     /// Opens a connection if one is needed: always one, more while there is more than they can take.
     fn connect(&mut self) {
+        for turned in self.controls.came_in.take() {
+            self.take_in(turned);
+        }
         let peer = &self.link.peer;
         let open = self.link.exchange.connections();
         if open > 0 && !self.connected {
@@ -328,7 +445,7 @@ impl Scheduler {
             open == self.connections.len()
                 && open < peer.connections
                 && self.extra_at <= Instant::now()
-                && self.link.exchange.is_short_of_connections(peer.window)
+                && self.link.exchange.is_short_of_connections()
         };
         let Some(how) = peer.dial.clone().filter(|_| needed) else { return };
         if self.connections.is_empty() {
@@ -336,7 +453,7 @@ impl Scheduler {
         }
         let no = ConnectionNo(self.next_no);
         self.next_no += 1;
-        let link = self.link.clone();
+        let link = self.link.of_session(self.session.clone());
         self.connections.spawn(async move {
             let means = &link.means;
             match dial(&*means.network, &how, means.certificate.as_deref()).await {
@@ -370,7 +487,9 @@ impl Scheduler {
             let pause = self.backoff.pause(random[0]);
             self.dial_at = Instant::now() + pause;
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            self.link.exchange.report(|reported| reported.state = State::Waiting { pause_ms });
+            let dialled = self.link.peer.dial.is_some();
+            let state = if dialled { State::Waiting { pause_ms } } else { State::Away };
+            self.link.exchange.report(|reported| reported.state = state);
         }
     }
 

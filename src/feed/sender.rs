@@ -15,7 +15,7 @@ use crate::journal::Lines;
 use crate::journal::feeds::{self, Replied};
 use crate::session::sender::{Close, Offered, Sender, Step, Verdict};
 use crate::store::{ReadError, Store, Stored, Wait};
-use crate::transport::Transport;
+use crate::transport::{Transport, apart};
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::future::pending;
@@ -23,7 +23,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -35,8 +35,10 @@ const COLD_BATCH: usize = 32;
 const GREETING_S: u64 = 30;
 /// Seconds without any progress while a reply is owed ...
 const REPLY_S: u64 = 60;
-/// ... and one more for so many octets that may stand in buffers on the way.
+/// ... and one more for so many octets that may stand in buffers on the way ...
 const OCTETS_PER_S: u64 = 64 * 1024;
+/// ... of which there are no more than this: the largest article, and both hosts' buffers.
+const BUFFERED_MAX: usize = 16 * 1024 * 1024;
 /// Seconds after which a further connection that has nothing to do is closed.
 const SPARE_S: u64 = 30;
 /// Seconds after which a connection that has nothing to do gives back its buffer.
@@ -55,7 +57,23 @@ pub(super) struct Link {
     pub(super) peer: Arc<Peer>,
     pub(super) exchange: Arc<Exchange>,
     pub(super) means: Means,
+    /// The peer has opened it for us: it is never spare.
+    pub(super) came_in: bool,
     pub(super) stop: CancellationToken,
+}
+
+impl Link {
+    /// The same for a connection that ends when `stop` is cancelled.
+    pub(super) fn of_session(&self, stop: CancellationToken) -> Self {
+        Self {
+            store: self.store.clone(),
+            peer: self.peer.clone(),
+            exchange: self.exchange.clone(),
+            means: self.means.clone(),
+            came_in: self.came_in,
+            stop,
+        }
+    }
 }
 
 /// How a connection ended.
@@ -87,6 +105,7 @@ pub(super) async fn run(link: &Link, no: ConnectionNo, dialled: Dialled) -> End 
         sending: None,
         answered: false,
         age_s: 0,
+        paused_until: None,
     };
     let ended = connection.feed().await;
     let useful = connection.answered || connection.age_s >= USEFUL_S;
@@ -122,6 +141,8 @@ struct Connection<'a> {
     /// The peer has answered an offer.
     answered: bool,
     age_s: u64,
+    /// Nothing is sent before: the peer has had its octets of this second.
+    paused_until: Option<Instant>,
 }
 
 impl Connection<'_> {
@@ -178,6 +199,7 @@ impl Connection<'_> {
                     }
                 }
                 () = woken(self.wake.as_deref()) => quiet_s = 0,
+                () = until(self.paused_until) => quiet_s = 0,
                 ready = self.transport.writable(), if !sent => ready.map_err(|error| error.to_string())?,
                 () = std::future::ready(()), if moved => {}
             }
@@ -242,10 +264,11 @@ impl Connection<'_> {
             return if quiet_s > GREETING_S { Err("no greeting".to_owned()) } else { Ok(false) };
         }
         if self.is_busy() {
-            let allowed_s = REPLY_S + self.sender.unanswered_octets() as u64 / OCTETS_PER_S;
+            let under_way = self.sender.unanswered_octets().min(BUFFERED_MAX);
+            let allowed_s = REPLY_S + under_way as u64 / OCTETS_PER_S;
             return if quiet_s > allowed_s { Err(format!("no reply for {quiet_s} s")) } else { Ok(false) };
         }
-        Ok(quiet_s > SPARE_S && !self.link.exchange.is_oldest(self.no))
+        Ok(quiet_s > SPARE_S && !self.link.came_in && !self.link.exchange.is_oldest(self.no))
     }
 
     /// Takes what the window allows from the exchange; says how many.
@@ -269,17 +292,27 @@ impl Connection<'_> {
         loop {
             self.outbox.fill().await.map_err(|error| self.cannot_go_on(&error))?;
             while self.outbox.has_room()
+                && self.may_spend()
                 && let Some((owed, read)) = self.read.pop_front()
             {
                 self.begin(owed, read)?;
             }
-            let may_send = self.outbox.has_room() && self.cold.len() < COLD_BATCH;
+            let may_send = self.outbox.has_room() && self.cold.len() < COLD_BATCH && self.may_spend();
             match self.sender.next(self.outbox.commands(), may_send) {
                 Some(step) => self.step(step).await?,
                 None if self.cold.is_empty() || !self.outbox.has_room() => return Ok(()),
                 None => self.read_cold().await,
             }
         }
+    }
+
+    /// May octets be sent now, as far as the peer's rate goes?
+    fn may_spend(&mut self) -> bool {
+        if self.link.peer.bytes_s_max.is_none() {
+            return true;
+        }
+        self.paused_until = self.link.exchange.wait().map(|pause| Instant::now() + pause);
+        self.paused_until.is_none()
     }
 
     async fn step(&mut self, step: Step<Owed>) -> Result<(), String> {
@@ -308,6 +341,7 @@ impl Connection<'_> {
                     self.transport.start_deflate(&mut packed);
                     step = self.sender.compressed(self.outbox.commands());
                 }
+                Step::Turned => return Err("it changed places without being asked".to_owned()),
                 Step::Close(why) => return Err(why.to_string()),
             }
         }
@@ -330,7 +364,7 @@ impl Connection<'_> {
         let cold = std::mem::take(&mut self.cold);
         let store = self.link.store.clone();
         let kept = cold.clone();
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = apart(move || {
             let read_one = |owed| {
                 let stored = read(&store, &owed, Wait::Disk);
                 (owed, stored)
@@ -349,6 +383,7 @@ impl Connection<'_> {
                 self.sending = Some(owed.clone());
                 self.sender.begin(owed, self.outbox.commands());
                 self.outbox.article(&stored);
+                self.link.exchange.spend(stored.len);
                 Ok(())
             }
             Err(error) => {
@@ -487,6 +522,13 @@ fn answer(owed: &Owed, fate: Fate) -> Answer {
 
 fn read(store: &Store, owed: &Owed, wait: Wait) -> Result<Stored, ReadError> {
     store.read(owed.entry.location, Some(&owed.entry.id), WHOLE_OCTETS, wait)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
 }
 
 async fn woken(wake: Option<&Notify>) {

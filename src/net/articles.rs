@@ -22,6 +22,9 @@ const PARKED_MAX: Duration = Duration::from_secs(30);
 
 impl Connection {
     pub(super) fn check(&mut self, id: &MessageId) {
+        if !self.is_seated_as_peer() {
+            return;
+        }
         let Some(origin) = &self.admitted.relay else { return };
         let offer = self.service.intake.offer(origin, id);
         self.count_offer(&offer);
@@ -34,6 +37,9 @@ impl Connection {
     }
 
     pub(super) fn ihave(&mut self, id: MessageId) {
+        if !self.is_seated_as_peer() {
+            return;
+        }
         let Some(origin) = &self.admitted.relay else { return };
         let offer = self.service.intake.offer(origin, &id);
         self.count_offer(&offer);
@@ -50,6 +56,9 @@ impl Connection {
 
     pub(super) fn received(&mut self, transfer: Transfer, received: Received) {
         self.give_back_receiving();
+        if transfer.via != Via::Post && !self.is_seated_as_peer() {
+            return;
+        }
         match received {
             Received::Article(article) => {
                 if transfer.via == Via::Post

@@ -4,7 +4,7 @@
 //! bound it stops taking commands, so the client's socket fills and the client waits.
 
 use super::door::{Admitted, Entry, Seat};
-use super::gate::{Knock, Upgrade};
+use super::gate::{Knock, Upgrade, be_turned};
 use super::incoming::Guest;
 use super::pace::Pace;
 use super::settle::{Ledger, Port};
@@ -19,9 +19,11 @@ use crate::transport::Transport;
 use bytes::{Bytes, BytesMut};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 /// Octets of the first read on a connection, and the most of one read.
 const READ_MIN: usize = 4 * 1024;
@@ -85,6 +87,8 @@ pub(super) struct Connection {
     pub(super) guest: Option<Guest>,
     /// Its place among its account's connections.
     pub(super) seat: Option<Seat>,
+    /// Its place among its peer's connections, from its first offer on.
+    pub(super) peer_seat: Option<Seat>,
     /// Its share of the memory that compression takes.
     pub(super) compressed: Option<OwnedSemaphorePermit>,
     pub(super) pace: Pace,
@@ -98,12 +102,19 @@ pub(super) struct Parked {
     pub(super) since: Instant,
 }
 
-/// Serves one connection until it ends. `entry` is the door it came in by: without one there is no
-/// TLS and no login.
-pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitted, entry: Option<Entry>) {
+/// Serves one connection until it ends. `entry` is the door it came in by, and whether TLS begins with
+/// the first octet; without one there is no TLS and no login. `alarm` is cancelled when `admitted` may
+/// be out of date ([`Door::news`](super::Door::news)), without a door: when the connection shall end.
+pub async fn serve(
+    transport: Transport,
+    service: Arc<Service>,
+    admitted: Admitted,
+    entry: Option<(Entry, bool)>,
+    alarm: CancellationToken,
+) {
     let port = Arc::new(Port::default());
+    let (entry, tls) = entry.map_or((None, false), |(entry, tls)| (Some(entry), tls));
     let offers = entry.as_ref().map(Entry::offers).unwrap_or_default();
-    let tls = entry.as_ref().is_some_and(|entry| entry.tls);
     let lists = service.lists();
     let mut session = Server::new(admitted.rights, service.limits.article_bytes_max).on_channel(offers, tls);
     session.set_lists(lists.there());
@@ -136,13 +147,15 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         upgrade: None,
         guest: None,
         seat: None,
+        peer_seat: None,
         compressed: None,
         pace: Pace::default(),
         turn: 0,
         service,
     };
-    match connection.begin_and_run().await {
-        Ok(()) if connection.eof => {}
+    let mut alarm = alarm;
+    match connection.begin_and_run(tls, &mut alarm).await {
+        Ok(()) if connection.eof || connection.upgrade.is_some() => {}
         Ok(()) => tokio::select! {
             biased;
             () = connection.transport.finish() => {}
@@ -157,27 +170,32 @@ pub async fn serve(transport: Transport, service: Arc<Service>, admitted: Admitt
         tracing::info!(conn = connection.admitted.name, lines = long, "sent lines that are too long");
     }
     connection.abandon().await;
+    if let (Some(Upgrade::Turn), Some(entry)) = (connection.upgrade, &mut connection.entry) {
+        be_turned(connection.transport, &connection.service, entry, &connection.admitted, alarm).await;
+    }
+    if connection.peer_seat.is_some() {
+        connection.service.counters.connections_peers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
-    async fn begin_and_run(&mut self) -> io::Result<()> {
-        if self.entry.as_ref().is_some_and(|entry| entry.tls) {
+    async fn begin_and_run(&mut self, tls: bool, alarm: &mut CancellationToken) -> io::Result<()> {
+        if tls {
             self.handshake().await?;
         }
         self.closing = !self.session.greet(&self.service.identity, &mut self.out);
-        self.run().await
+        self.run(alarm).await
     }
 
-    async fn run(&mut self) -> io::Result<()> {
+    async fn run(&mut self, alarm: &mut CancellationToken) -> io::Result<()> {
         let idle_max = Duration::from_secs(self.service.limits.idle_s);
         let look_every = idle_max.min(self.service.slow_window());
         let mut active = Instant::now();
         let look = sleep_until(active + look_every);
         tokio::pin!(look);
-        let stop = self.service.stop.clone();
         loop {
-            if stop.is_cancelled() && !self.closing {
-                self.stop();
+            if alarm.is_cancelled() && !self.closing {
+                *alarm = self.alarmed();
             }
             self.settle();
             let mut again = self.advance();
@@ -189,6 +207,9 @@ impl Connection {
             }
             if self.all_sent() {
                 if self.closing {
+                    return Ok(());
+                }
+                if matches!(self.upgrade, Some(Upgrade::Turn)) {
                     return Ok(());
                 }
                 if self.upgrade.is_some() {
@@ -223,7 +244,7 @@ impl Connection {
             self.pace.owes((unsent || line_begun) && !parked);
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !stopping => {}
+                () = alarm.cancelled(), if !stopping => {}
                 // Due now and then only: whoever never pauses cannot keep it from its turn.
                 () = &mut look => {
                     // A commit or a place that takes this long is our trouble, not the client's silence.
@@ -358,13 +379,22 @@ impl Connection {
         filled || commands > 0
     }
 
-    /// The site stops: no further command; what is owed is given first.
-    fn stop(&mut self) {
+    /// The site stops, or who may do what has changed. What tells of the next change.
+    fn alarmed(&mut self) -> CancellationToken {
+        if self.service.stop.is_cancelled() || self.entry.is_none() {
+            self.send_away("Shutting down");
+            return self.service.stop.clone();
+        }
+        self.judge_again()
+    }
+
+    /// No further command; what is owed is given first.
+    pub(super) fn send_away(&mut self, why: &str) {
         self.closing = true;
         // Nothing was said about it: it is offered again.
         self.parked = None;
         if self.stream.is_none() && self.asked.is_none() && self.session.receiving().is_none() {
-            reply::line(400, "Shutting down", self.ledger.tail(&mut self.out));
+            reply::line(400, why, self.ledger.tail(&mut self.out));
         }
     }
 
@@ -394,7 +424,7 @@ impl Connection {
 
     /// The connection is gone: articles at the writer are kept all the same; their share of the
     /// budget is given back when they are on disk.
-    async fn abandon(mut self) {
+    async fn abandon(&mut self) {
         self.give_back_receiving();
         self.parked = None;
         self.held = None;

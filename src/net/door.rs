@@ -1,14 +1,17 @@
 //! Who comes in: what a connection is told about itself, and the places there are.
 
-use crate::access::{Key, LoginHelps, Scope};
+use crate::access::{Client, Key, LoginHelps, Scope};
 use crate::accounts::{Account, AccountsFile};
-use crate::config::Rule;
+use crate::config::{Peer, Rule};
 use crate::intake::Origin;
 use crate::session::{Offers, Rights};
+use crate::transport::Transport;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
 
 /// What a client may do, and as whom.
 #[derive(Clone)]
@@ -48,46 +51,141 @@ impl Admitted {
         }
     }
 
-    /// The connections that there may be of this one's kind: as its rule says, or `default`.
+    /// A peer on a connection that we have opened, and on which it is the client.
+    pub fn peer(peer: Arc<Peer>) -> Self {
+        let rights = Rights { offer: true, ..Rights::default() };
+        let address = peer.dial.as_ref().map(ToString::to_string).unwrap_or_default();
+        let name = peer.name.clone();
+        let relay = Origin::Peers { peers: vec![peer], address };
+        Self { seat: Key::Peer(name.clone()), ..Self::operator(&name, rights, Some(relay)) }
+    }
+
+    /// The connections that there may be of this one's kind: as its rule says, or `default`; and those
+    /// that its peers may have, because it may be theirs.
     pub(super) fn connections_max(&self, default: usize) -> usize {
         let by_account = matches!(self.seat, Key::Account(_));
         let rule = self.rule.as_ref().filter(|rule| by_account != rule.accounts.is_empty());
-        rule.and_then(|rule| rule.connections_max).unwrap_or(default)
+        let max = rule.and_then(|rule| rule.connections_max).unwrap_or(default);
+        max.saturating_add(self.peer_seat().map_or(0, |(_, max)| max))
+    }
+
+    /// With whose connections it is counted as a peer's, and how many of them there may be. Peers that
+    /// share an address share their places.
+    pub(super) fn peer_seat(&self) -> Option<(Key, usize)> {
+        let Some(Origin::Peers { peers, .. }) = &self.relay else { return None };
+        let names: Vec<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
+        let max = peers.iter().map(|peer| peer.connections_in_max).fold(0, usize::saturating_add);
+        Some((Key::Peer(names.join(",")), max))
+    }
+
+    /// The name of the peer that it is, if it is that of one peer alone.
+    pub(super) fn peer_name(&self) -> Option<&str> {
+        match &self.relay {
+            Some(Origin::Peers { peers, .. }) if peers.len() == 1 => {
+                peers.first().map(|peer| peer.name.as_str())
+            }
+            _ => None,
+        }
+    }
+
+    /// May it still do all that `before` might, as the same?
+    pub(super) fn keeps(&self, before: &Self) -> bool {
+        let (now, then) = (self.rights, before.rights);
+        let keeps = |now: bool, then: bool| now || !then;
+        keeps(now.read, then.read)
+            && keeps(now.post, then.post)
+            && keeps(now.offer, then.offer)
+            && keeps(now.turn, then.turn)
+            && self.seat == before.seat
+            && self.peer_seat().map(|seat| seat.0) == before.peer_seat().map(|seat| seat.0)
     }
 }
 
 /// What the house knows about those who come; it may change while they are here.
 pub trait Door: Send + Sync {
-    /// What somebody from this address may do, logged in to this account or to none.
-    fn admit(&self, from: IpAddr, account: Option<&Account>) -> Admitted;
+    /// What somebody of whom this is known may do.
+    fn admit(&self, client: &Client) -> Admitted;
     /// Certificate and key as they are now; none: there is no TLS.
     fn tls(&self) -> Option<Arc<ServerConfig>>;
     /// The accounts.
     fn accounts(&self) -> &AccountsFile;
-    /// What somebody from this address could get by logging in.
-    fn login_helps(&self, from: IpAddr) -> LoginHelps;
+    /// The account that a client's certificate (with its chain) names, if an authority says so.
+    fn account_of(&self, _chain: &[CertificateDer<'_>]) -> Option<Arc<Account>> {
+        None
+    }
+    /// What is to be told of a certificate that is nobody's.
+    fn wrong_key(&self, _client: &Client) -> Option<String> {
+        None
+    }
+    /// What somebody could get by logging in, or behind TLS.
+    fn login_helps(&self, client: &Client) -> LoginHelps;
     /// May passwords come without TLS?
     fn clear_login(&self) -> bool;
+    /// Cancelled when what was said of who may do what counts no more: then ask again. Also when the
+    /// site stops.
+    fn news(&self) -> CancellationToken;
+    /// Is there a feed that this peer can take over its own connection?
+    fn takes_turns(&self, _peer: &str) -> bool {
+        false
+    }
+    /// XTURN: from here on the peer is fed over its own connection.
+    fn turn(&self, _peer: &str, transport: Transport) -> TurnedOver {
+        drop(transport);
+        let over = TurnedOver { stop: CancellationToken::new(), ended: CancellationToken::new() };
+        over.ended.cancel();
+        over
+    }
+}
+
+/// A connection that a feed has.
+pub struct TurnedOver {
+    /// For us: makes the feed leave it.
+    pub stop: CancellationToken,
+    /// Cancelled when the feed has left it.
+    pub ended: CancellationToken,
 }
 
 /// How a connection came in.
 pub struct Entry {
     /// The door.
     pub door: Arc<dyn Door>,
-    /// From where.
-    pub from: IpAddr,
-    /// TLS from the first octet.
-    pub tls: bool,
+    /// Who it is, as far as that is known.
+    pub client: Client,
 }
 
 impl Entry {
+    /// What the client may do now that something has changed, and what tells of the next change; or why
+    /// it may not do all that it might before.
+    pub(super) fn judge_again(
+        &mut self,
+        before: &Admitted,
+    ) -> (CancellationToken, Result<Admitted, &'static str>) {
+        // Before the question: the answer may be out of date by the time it is given.
+        let news = self.door.news();
+        if let Some(known) = &self.client.account {
+            let now = self.door.accounts().find(&known.name);
+            let Some(now) = now.filter(|now| now.has_password_of(known)) else {
+                return (news, Err("Your account has changed, log in again"));
+            };
+            self.client.account = Some(now);
+        }
+        let admitted = self.door.admit(&self.client);
+        if admitted.keeps(before) {
+            (news, Ok(admitted))
+        } else {
+            (news, Err("What you may do here has changed, connect again"))
+        }
+    }
+
     pub(super) fn offers(&self) -> Offers {
-        let helps = self.door.login_helps(self.from);
+        let helps = self.door.login_helps(&self.client);
         Offers {
-            starttls: !self.tls && self.door.tls().is_some(),
+            starttls: !self.client.tls && self.door.tls().is_some(),
             login: !self.door.accounts().accounts().is_empty(),
             login_reads: helps.read,
             login_posts: helps.post,
+            login_offers: helps.offer,
+            tls_offers: helps.offer_behind_tls,
             clear_login: self.door.clear_login(),
             compress: true,
         }

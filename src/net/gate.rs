@@ -1,24 +1,28 @@
-//! How a connection becomes another: logins, TLS behind STARTTLS, compression behind COMPRESS.
+//! How a connection becomes another: logins, TLS behind STARTTLS, compression behind COMPRESS, the
+//! peer behind its first offer, and whatever the rules have made of it since.
 
 use super::connection::Connection;
-use super::door::{Door, Seats};
+use super::door::{Admitted, Door, Entry, Seats, TurnedOver};
 use super::pace::Pace;
 use super::tell::Tell;
 use super::{Counters, Service};
-use crate::access::{Quotas, Throttle};
+use crate::access::{Client, Key, Quotas, Throttle};
 use crate::accounts::{Account, Password};
 use crate::limits::{ACCOUNT_NAME_MAX, COMPRESSED_MAX, HASHES_MAX};
-use crate::session::{Credentials, Login};
-use crate::tls::server::dns_names;
+use crate::session::{Credentials, Login, reply};
+use crate::tls::server::Shown;
+use crate::transport::Transport;
 use rustls::ServerConnection;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How long a TLS handshake may take, where silence may not be shorter.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(20);
@@ -29,6 +33,8 @@ pub(crate) struct Gate {
     pub(super) site_full: Tell,
     pub(super) address_full: Tell,
     tls_failed: Tell,
+    wrong_key: Tell,
+    peer_full: Tell,
     pub(super) quotas: Mutex<Quotas>,
     throttle: Mutex<Throttle>,
     /// Passwords that are looked at at once: each takes 19 MiB and a core.
@@ -44,6 +50,8 @@ impl Default for Gate {
             site_full: Tell::default(),
             address_full: Tell::default(),
             tls_failed: Tell::default(),
+            wrong_key: Tell::default(),
+            peer_full: Tell::default(),
             quotas: Mutex::default(),
             throttle: Mutex::default(),
             hashes: Semaphore::new(HASHES_MAX),
@@ -57,6 +65,8 @@ impl Default for Gate {
 pub(super) enum Upgrade {
     Tls,
     Deflate,
+    /// Ours to offer on: the session here is over.
+    Turn,
 }
 
 /// A login that is being looked at.
@@ -85,7 +95,7 @@ impl Connection {
         let Some(entry) = &self.entry else {
             return self.session.answer_login(Login::Failed, &mut self.out);
         };
-        let look = look(self.service.clone(), entry.door.clone(), entry.from, credentials);
+        let look = look(self.service.clone(), entry.door.clone(), entry.client.address, credentials);
         self.knock = Some(Knock(Box::pin(look)));
     }
 
@@ -106,24 +116,102 @@ impl Connection {
 
     /// The client is this account's.
     fn enter(&mut self, account: &Arc<Account>) -> Login {
-        let Some(entry) = &self.entry else { return Login::Failed };
+        let Some(entry) = &mut self.entry else { return Login::Failed };
         let counters = &self.service.counters;
-        let admitted = entry.door.admit(entry.from, Some(account));
+        let client = Client { account: Some(account.clone()), ..entry.client.clone() };
+        let admitted = entry.door.admit(&client);
         let max = admitted.connections_max(self.service.limits.connections_per_account_max);
         let Some(seat) = self.service.gate.seats.take(&admitted.seat, max) else {
             Counters::add(&counters.accounts_full, 1);
             tracing::info!(conn = self.admitted.name, account = account.name, "refused: {max} connections");
             return Login::Busy;
         };
+        entry.client = client;
         Counters::add(&counters.logins, 1);
         tracing::debug!(conn = self.admitted.name, account = account.name, "logged in");
         self.seat = Some(seat);
-        self.admitted = admitted;
+        self.become_whom(admitted);
+        Login::Accepted(self.admitted.rights)
+    }
+
+    /// From here on it is somebody else, or may do something else.
+    fn become_whom(&mut self, admitted: Admitted) {
+        let before = std::mem::replace(&mut self.admitted, admitted);
+        if self.admitted.peer_seat().map(|seat| seat.0) != before.peer_seat().map(|seat| seat.0) {
+            self.leave_peer_seat();
+        } else if self.peer_seat.is_some() {
+            self.admitted.name = before.name;
+        }
         let view = &self.admitted.view;
         if self.session.group().is_some_and(|group| !view.allows(group.name())) {
             self.session.leave_group();
         }
-        Login::Accepted(self.admitted.rights)
+        let offers = self.entry.as_ref().map(Entry::offers).unwrap_or_default();
+        self.session.admitted(self.admitted.rights, offers);
+    }
+
+    /// The rules, the accounts or the peers have changed: is it still who it was? Who loses something
+    /// by that is sent away, with the replies it is owed; the others notice nothing. What counts from
+    /// now on until the next change.
+    pub(super) fn judge_again(&mut self) -> CancellationToken {
+        let Some(entry) = &mut self.entry else { return self.service.stop.clone() };
+        let (news, judged) = entry.judge_again(&self.admitted);
+        match judged {
+            Ok(admitted) => self.become_whom(admitted),
+            Err(why) => {
+                tracing::info!(conn = self.admitted.name, "sent away: {why}");
+                self.send_away(why);
+            }
+        }
+        news
+    }
+
+    /// The first offer: from here on it is counted as a peer's, and not as one of the readers who share
+    /// its address. False when the peer has as many connections as it may; then it was told.
+    pub(super) fn is_seated_as_peer(&mut self) -> bool {
+        if self.peer_seat.is_some() {
+            return true;
+        }
+        // The operator's import has no bound.
+        let Some((key, max)) = self.admitted.peer_seat() else { return true };
+        let (gate, counters) = (&self.service.gate, &self.service.counters);
+        if let Some(seat) = gate.seats.take(&key, max) {
+            self.peer_seat = Some(seat);
+            counters.connections_peers.fetch_add(1, Ordering::Relaxed);
+            if let Some(peer) = self.admitted.peer_name() {
+                tracing::debug!(conn = self.admitted.name, peer, "offers");
+                self.admitted.name = peer.to_owned();
+            }
+            return true;
+        }
+        Counters::add(&counters.peers_full, 1);
+        if let (Some(times), Key::Peer(peer)) = (gate.peer_full.due(Instant::now()), &key) {
+            tracing::info!(conn = self.admitted.name, peer, times, "refused: connections_in_max is {max}");
+        }
+        // RFC 3977 s.3.2.1: 400, for now; nothing was said about an article.
+        self.held = None;
+        self.closing = true;
+        reply::line(400, "Too many connections of yours, try again later", self.ledger.tail(&mut self.out));
+        false
+    }
+
+    pub(super) fn leave_peer_seat(&mut self) {
+        if self.peer_seat.take().is_some() {
+            self.service.counters.connections_peers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// XTURN: the connection becomes one of ours to the peer, if its feed is there.
+    pub(super) fn turn(&mut self) {
+        if !self.is_seated_as_peer() {
+            return;
+        }
+        let door = self.entry.as_ref().map(|entry| &entry.door);
+        let turns = door.zip(self.admitted.peer_name()).is_some_and(|(door, peer)| door.takes_turns(peer));
+        if turns {
+            self.upgrade = Some(Upgrade::Turn);
+        }
+        self.session.answer_turn(turns, &mut self.out);
     }
 
     /// COMPRESS: there is a bound to the memory that it takes.
@@ -154,11 +242,11 @@ impl Connection {
                 self.transport.start_deflate(&mut self.input);
                 Ok(())
             }
-            None => Ok(()),
+            Some(Upgrade::Turn) | None => Ok(()),
         }
     }
 
-    /// TLS from here on, and the account of the client's certificate if it shows one.
+    /// TLS from here on, and what the client's certificate says of it if it shows one.
     pub(super) async fn handshake(&mut self) -> io::Result<()> {
         let config = self.entry.as_ref().and_then(|entry| entry.door.tls());
         let config = config.ok_or_else(|| io::Error::other("the certificate is gone"))?;
@@ -177,14 +265,61 @@ impl Connection {
             return Err(error);
         }
         Counters::add(&self.service.counters.tls, 1);
-        let names = self.transport.certificate().map(dns_names).unwrap_or_default();
-        let find = |name: &String| self.entry.as_ref()?.door.accounts().find(name);
-        if let Some(account) = names.iter().find_map(find)
-            && let Login::Accepted(rights) = self.enter(&account)
-        {
-            self.session.logged_in(rights);
+        let Some(entry) = &mut self.entry else { return Ok(()) };
+        let chain = self.transport.certificates();
+        entry.client.tls = true;
+        entry.client.shown = chain.first().map(Shown::of);
+        let account = entry.door.account_of(chain);
+        let admitted = entry.door.admit(&entry.client);
+        self.become_whom(admitted);
+        match account {
+            Some(account) => {
+                if let Login::Accepted(rights) = self.enter(&account) {
+                    self.session.logged_in(rights);
+                }
+            }
+            None => self.tell_of_wrong_key(),
         }
         Ok(())
+    }
+
+    fn tell_of_wrong_key(&self) {
+        let told = self.entry.as_ref().and_then(|entry| entry.door.wrong_key(&entry.client));
+        if let Some(what) = told
+            && let Some(times) = self.service.gate.wrong_key.due(Instant::now())
+        {
+            tracing::warn!(conn = self.admitted.name, times, "{what}");
+        }
+    }
+}
+
+/// Nothing is left of a session: the feed of its peer has the connection until it ends, or until the
+/// client is that peer no more.
+pub(super) async fn be_turned(
+    transport: Transport,
+    service: &Service,
+    entry: &mut Entry,
+    admitted: &Admitted,
+    mut alarm: CancellationToken,
+) {
+    let Some(peer) = admitted.peer_name() else { return };
+    tracing::info!(peer, "has opened a connection that we offer on");
+    let TurnedOver { stop, ended } = entry.door.turn(peer, transport);
+    loop {
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => return,
+            // The feeds end behind the connections.
+            () = service.stop.cancelled() => return,
+            () = alarm.cancelled(), if !stop.is_cancelled() => {
+                let (news, judged) = entry.judge_again(admitted);
+                alarm = news;
+                if let Err(why) = judged {
+                    tracing::info!(peer, "nothing more is offered on its connection: {why}");
+                    stop.cancel();
+                }
+            }
+        }
     }
 }
 

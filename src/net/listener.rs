@@ -3,6 +3,7 @@
 use super::connection::serve;
 use super::door::{Door, Entry};
 use super::{Counters, Service};
+use crate::access::Client;
 use crate::transport::{Listener, Transport};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,30 +48,27 @@ pub async fn listen(
             refuse(&mut transport, tls, "400 Too many connections, try again later\r\n");
             continue;
         };
-        let from = from.ip().to_canonical();
-        let admitted = door.admit(from, None);
-        // Peers have bounds of their own.
-        let seat = if admitted.relay.is_none() {
-            let max = admitted.connections_max(service.limits.connections_per_address_max);
-            let Some(seat) = service.gate.seats.take(&admitted.seat, max) else {
-                Counters::add(&service.counters.addresses_full, 1);
-                if let Some(times) = service.gate.address_full.due(Instant::now()) {
-                    tracing::info!(%from, times, "refused: {max} connections from an address");
-                }
-                let text = "400 Too many connections from your address, try again later\r\n";
-                refuse(&mut transport, tls, text);
-                continue;
-            };
-            Some(seat)
-        } else {
-            None
+        let client = Client::from(from.ip());
+        // Before the question: the answer may be out of date by the time it is served.
+        let news = door.news();
+        let admitted = door.admit(&client);
+        let max = admitted.connections_max(service.limits.connections_per_address_max);
+        let Some(seat) = service.gate.seats.take(&admitted.seat, max) else {
+            Counters::add(&service.counters.addresses_full, 1);
+            if let Some(times) = service.gate.address_full.due(Instant::now()) {
+                tracing::info!(%from, times, "refused: {max} connections from an address");
+            }
+            let text = "400 Too many connections from your address, try again later\r\n";
+            refuse(&mut transport, tls, text);
+            continue;
         };
-        let entry = Entry { door: door.clone(), from, tls };
+        let entry = Entry { door: door.clone(), client };
         let service = service.clone();
         tasks.spawn(async move {
             service.counters.connections.fetch_add(1, Ordering::Relaxed);
             Counters::add(&service.counters.connections_total, 1);
-            serve(transport, service.clone(), admitted, Some(entry)).await;
+            let entry = Some((entry, tls));
+            serve(transport, service.clone(), admitted, entry, news).await;
             service.counters.connections.fetch_sub(1, Ordering::Relaxed);
             drop((slot, seat));
         });

@@ -21,7 +21,7 @@ mod tell;
 mod telling;
 
 pub use connection::serve;
-pub use door::{Admitted, Door, Entry};
+pub use door::{Admitted, Door, Entry, TurnedOver};
 pub use incoming::{Incoming, IncomingStatus};
 pub use listener::listen;
 
@@ -70,6 +70,7 @@ pub struct Counters {
     pub connections: AtomicUsize,
     pub connections_total: AtomicU64,
     pub connections_refused: AtomicU64,
+    pub connections_peers: AtomicUsize,
     pub commands: AtomicU64,
     pub accepted: AtomicU64,
     pub rejected: AtomicU64,
@@ -83,6 +84,7 @@ pub struct Counters {
     pub logins_failed: AtomicU64,
     pub logins_slowed: AtomicU64,
     pub addresses_full: AtomicU64,
+    pub peers_full: AtomicU64,
     pub accounts_full: AtomicU64,
     pub quotas_met: AtomicU64,
     pub lines_too_long: AtomicU64,
@@ -96,12 +98,15 @@ pub struct Counters {
 impl Counters {
     /// All of them by name; what counts how often a limit was met ends in what became of it.
     pub fn all(&self) -> BTreeMap<String, u64> {
-        let connections = AtomicU64::new(self.connections.load(Ordering::Relaxed) as u64);
+        let now = |count: &AtomicUsize| AtomicU64::new(count.load(Ordering::Relaxed) as u64);
+        let (connections, peers) = (now(&self.connections), now(&self.connections_peers));
         let named = [
             ("connections", &connections),
+            ("connections_peers", &peers),
             ("connections_total", &self.connections_total),
             ("connections_refused", &self.connections_refused),
             ("addresses_full", &self.addresses_full),
+            ("peers_full", &self.peers_full),
             ("accounts_full", &self.accounts_full),
             ("commands", &self.commands),
             ("accepted", &self.accepted),

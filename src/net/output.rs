@@ -18,6 +18,7 @@ impl Connection {
         let ask = match ask {
             Ask::Login(credentials) => return self.knock(credentials),
             Ask::Compress => return self.compress(),
+            Ask::Turn => return self.turn(),
             ask => ask,
         };
         let before = self.out.len();

@@ -120,7 +120,7 @@ pub(super) fn answer(
             Ok(None)
         }
         // The connection answers offers itself, which are the intake's, and what changes the connection.
-        Ask::Check(_) | Ask::Ihave(_) | Ask::Login(_) | Ask::Compress => Ok(None),
+        Ask::Check(_) | Ask::Ihave(_) | Ask::Login(_) | Ask::Compress | Ask::Turn => Ok(None),
     }
 }
 

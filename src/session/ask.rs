@@ -16,6 +16,8 @@ pub struct Rights {
     pub post: bool,
     /// Offer articles (IHAVE, CHECK, TAKETHIS).
     pub offer: bool,
+    /// Be offered articles over this connection (XTURN).
+    pub turn: bool,
 }
 
 /// By which command an article comes.
@@ -113,6 +115,8 @@ pub enum Ask {
     Login(Credentials),
     /// COMPRESS DEFLATE: [`Server::answer_compress`](super::Server::answer_compress).
     Compress,
+    /// XTURN: [`Server::answer_turn`](super::Server::answer_turn).
+    Turn,
 }
 
 /// Which articles OVER and HDR are about.

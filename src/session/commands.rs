@@ -48,7 +48,8 @@ impl<G> Server<G> {
             }
             Command::Date => Step::Ask(Ask::Date),
             Command::ModeStream if self.rights.offer => reply::line(203, "Streaming permitted", out),
-            Command::ModeStream => reply::line(502, "Streaming not permitted", out),
+            Command::ModeStream => self.may_not_offer("Streaming not permitted", out),
+            Command::Turn => self.turn(out),
             Command::Authinfo(authinfo) => self.authinfo(authinfo, out),
             Command::StartTls => self.start_tls(out),
             Command::Compress(algorithm) => self.compress(algorithm, out),
@@ -167,7 +168,7 @@ impl<G> Server<G> {
 
     fn offered(&mut self, id: &str, out: &mut Vec<u8>) -> Result<MessageId, Step> {
         if !self.rights.offer {
-            return Err(reply::not_a_peer(out));
+            return Err(self.may_not_offer(reply::NOT_A_PEER, out));
         }
         MessageId::try_from(id).map_err(|_| reply::usage("message-id", out))
     }

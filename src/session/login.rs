@@ -19,6 +19,10 @@ pub struct Offers {
     pub login_reads: bool,
     /// Some of them may post where others may not.
     pub login_posts: bool,
+    /// Some of them are peers', who may offer.
+    pub login_offers: bool,
+    /// Behind TLS a peer may show who it is.
+    pub tls_offers: bool,
     /// Passwords are taken without TLS: the operator says so.
     pub clear_login: bool,
     /// COMPRESS DEFLATE.
@@ -73,6 +77,11 @@ impl Channel {
 
     pub(super) fn may_start_tls(&self) -> bool {
         self.offers.starttls && !self.tls && !self.logged_in && !self.compressed
+    }
+
+    /// May the client show behind TLS that it is a peer?
+    pub(super) fn may_be_peer_behind_tls(&self) -> bool {
+        self.offers.tls_offers && self.may_start_tls()
     }
 
     pub(super) fn may_compress(&self) -> bool {
@@ -191,6 +200,46 @@ impl<G> Server<G> {
         self.channel.tls = true;
         self.channel.user = None;
         self.leave_group();
+    }
+
+    /// What the client may do has changed, and what it is offered: TLS says more of it, or the site's
+    /// rules have changed.
+    pub fn admitted(&mut self, rights: Rights, offers: Offers) {
+        self.rights = rights;
+        self.channel.offers = offers;
+    }
+
+    /// A private command (RFC 3977 s.3.3: its name begins with X): from here on we are the client, and
+    /// offer it what it is owed. SMTP's ATRN is its model (RFC 2645).
+    pub(super) fn turn(&mut self, out: &mut Vec<u8>) -> Step {
+        if self.rights.turn {
+            return Step::Ask(Ask::Turn);
+        }
+        self.may_not_offer("Not permitted: not a peer that is fed over its own connections", out)
+    }
+
+    /// XTURN: 290, and the client is the server from its greeting on; or there is nothing to feed it
+    /// from. (RFC 3977 s.3.2: x9x is for private extensions.)
+    pub fn answer_turn(&mut self, turned: bool, out: &mut Vec<u8>) {
+        if turned {
+            self.state = State::Turned;
+            reply::line(290, "Your turn to be the server", out);
+        } else {
+            reply::line(403, "There is no feed for you now", out);
+        }
+    }
+
+    /// What somebody is told who is no peer: how to become one, if there is a way.
+    pub(super) fn may_not_offer(&self, what: &str, out: &mut Vec<u8>) -> Step {
+        let offers = &self.channel.offers;
+        if self.channel.may_be_peer_behind_tls() && !self.may_log_in_now() {
+            return reply::line(483, "Encryption required: peers come over TLS", out);
+        }
+        self.denied(offers.login_offers, 502, what, out)
+    }
+
+    fn may_log_in_now(&self) -> bool {
+        self.channel.offers.login_offers && self.channel.takes_passwords()
     }
 
     pub(super) fn compress(&mut self, algorithm: &str, out: &mut Vec<u8>) -> Step {

@@ -45,6 +45,7 @@ const HELP: &str = "100 Help text follows\r\n\
     XHDR field [message-id|range]\r\n\
     XOVER [range]\r\n\
     XPAT field message-id|range pattern\r\n\
+    XTURN\r\n\
     .\r\n";
 
 /// Writes `code text` and says so.
@@ -73,10 +74,8 @@ pub(super) fn bad_wildmat(why: &WildmatError, out: &mut Vec<u8>) -> Step {
     Step::Replied
 }
 
-/// 502 for an offer of somebody who may not.
-pub(super) fn not_a_peer(out: &mut Vec<u8>) -> Step {
-    line(502, "Offering not permitted: not a peer of this site", out)
-}
+/// Behind 502, for an offer of somebody who may not.
+pub(super) const NOT_A_PEER: &str = "Offering not permitted: not a peer of this site";
 
 /// 412 (RFC 3977 s.6.2.1.1).
 pub fn no_group(out: &mut Vec<u8>) -> Step {
@@ -95,7 +94,7 @@ pub(super) fn greeting(rights: Rights, channel: &Channel, identity: &str, out: &
     let (code, text) = match rights {
         Rights { post: true, .. } => (200, "ready, posting allowed"),
         _ if channel.may_post_by_login() => (200, "ready, log in to post"),
-        _ if channel.may_log_in() => (201, "ready, posting prohibited"),
+        _ if channel.may_log_in() || channel.may_be_peer_behind_tls() => (201, "ready, posting prohibited"),
         Rights { read: false, offer: false, .. } => (502, "access denied: no rule admits your address"),
         _ => (201, "ready, posting prohibited"),
     };
@@ -127,6 +126,10 @@ pub(super) fn capabilities(rights: Rights, channel: &Channel, lists: ListFiles, 
     }
     if rights.offer {
         out.extend_from_slice(b"IHAVE\r\nSTREAMING\r\n");
+    }
+    if rights.turn {
+        // RFC 3977 s.3.3.3: a private extension's label begins with X.
+        out.extend_from_slice(b"XTURN\r\n");
     }
     if channel.may_start_tls() {
         out.extend_from_slice(b"STARTTLS\r\n");

@@ -42,6 +42,8 @@ pub(super) enum State {
     Sasl,
     /// 382 was said: the next octets are TLS.
     Handshake,
+    /// 290 was said: the client is the server now.
+    Turned,
     Closed,
 }
 
@@ -122,7 +124,7 @@ impl<G> Server<G> {
     /// The greeting (RFC 3977 s.5.1).
     /// False for somebody who may do nothing: the connection ends behind it.
     pub fn greet(&self, identity: &str, out: &mut Vec<u8>) -> bool {
-        let login = self.channel.may_log_in();
+        let login = self.channel.may_log_in() || self.channel.may_be_peer_behind_tls();
         reply::greeting(self.rights, &self.channel, identity, out);
         login || self.rights != Rights::default()
     }
@@ -132,7 +134,7 @@ impl<G> Server<G> {
         loop {
             match &mut self.state {
                 State::Command | State::Sasl => return self.line(input, out),
-                State::Handshake => {
+                State::Handshake | State::Turned => {
                     input.clear();
                     return Step::Read;
                 }
@@ -195,7 +197,7 @@ impl<G> Server<G> {
                         unreachable!("matched above")
                     };
                     let what = match why {
-                        Unread::Refused => return reply::not_a_peer(out),
+                        Unread::Refused => return self.may_not_offer(reply::NOT_A_PEER, out),
                         Unread::BadMessageId => Received::BadMessageId,
                         Unread::TooLarge => Received::TooLarge(octets.saturating_sub(TERMINATOR.len())),
                     };

@@ -6,7 +6,7 @@ use crate::random::xorshift;
 use crate::session::{Ask, Login, Offers};
 use crate::wire::ListFile;
 
-const ALL: Rights = Rights { read: true, post: true, offer: true };
+const ALL: Rights = Rights { read: true, post: true, offer: true, turn: true };
 
 /// A shell that knows one newsgroup (articles 3 and 5) and wants every article.
 struct Shell {
@@ -80,6 +80,7 @@ impl Shell {
                 self.session.answer_login(login, &mut self.out);
             }
             Ask::Compress => self.session.answer_compress(true, &mut self.out),
+            Ask::Turn => self.session.answer_turn(self.session.group().is_none(), &mut self.out),
             Ask::Neighbour { from, up } => {
                 let id = MessageId::try_from("<x@y.example>").unwrap();
                 match (from, up) {
@@ -138,7 +139,9 @@ fn rights_decide_and_capabilities_tell_the_truth() {
     for (rights, has, lacks) in [
         (reader, "READER", "STREAMING"),
         (peer, "STREAMING", "READER"),
-        (Rights { read: true, post: true, offer: false }, "POST", "IHAVE"),
+        (Rights { post: true, ..reader }, "POST", "IHAVE"),
+        (Rights { turn: true, ..peer }, "XTURN", "READER"),
+        (peer, "IHAVE", "XTURN"),
     ] {
         let mut shell = Shell::new(rights, 10);
         shell.feed(b"CAPABILITIES\r\n", 7);
@@ -146,6 +149,34 @@ fn rights_decide_and_capabilities_tell_the_truth() {
             std::str::from_utf8(&shell.out).unwrap().lines().filter_map(|l| l.split(' ').next()).collect();
         assert!(labels.contains(&has) && !labels.contains(&lacks), "{labels:?}");
     }
+}
+
+/// Behind 290 the client is the server: nothing that it says is a command.
+#[test]
+fn places_are_changed_once() {
+    assert_eq!(codes(ALL, "XTURN\r\nQUIT\r\n"), ["290"]);
+    assert_eq!(codes(ALL, "GROUP a.b\r\nXTURN\r\nQUIT\r\n"), ["211", "403", "205"], "no feed for it");
+    assert_eq!(codes(Rights { turn: false, ..ALL }, "XTURN\r\nQUIT\r\n"), ["502", "205"]);
+}
+
+/// Who is no peer is told how to become one: a login, TLS, or neither.
+#[test]
+fn a_peer_is_told_what_it_lacks() {
+    const OFFER: &[&str] = &["IHAVE <a@b>", "CHECK <a@b>", "TAKETHIS <a@b>\r\n.", "MODE STREAM", "XTURN"];
+    let peers = Offers { login_reads: false, login_posts: false, login_offers: true, ..OFFERS };
+    assert_eq!(dialogue(peers, false, OFFER).0, "483 483 483 483 483");
+    assert_eq!(dialogue(peers, true, OFFER).0, "480 480 480 480 480");
+    assert_eq!(dialogue(Offers { clear_login: true, ..peers }, false, OFFER).0, "480 480 480 480 480");
+    let keyed = Offers { login: false, login_offers: false, tls_offers: true, ..peers };
+    assert_eq!(dialogue(keyed, false, OFFER).0, "483 483 483 483 483");
+    assert_eq!(dialogue(keyed, true, OFFER).0, "502 502 502 502 502");
+    let mut greeting = Vec::new();
+    let server: Server<()> = Server::new(Rights::default(), 1000).on_channel(keyed, false);
+    assert!(server.greet("a.example", &mut greeting), "it may come back behind TLS");
+    assert!(greeting.starts_with(b"201"));
+    // The login says who it is, and what it may do from then on.
+    let lines = ["AUTHINFO USER fred", "AUTHINFO PASS flint stone", "CHECK bad", "XTURN"];
+    assert_eq!(dialogue(peers, true, &lines).0, "381 281 501 290");
 }
 
 /// RFC 3977 s.3.1.
@@ -225,6 +256,8 @@ const OFFERS: Offers = Offers {
     login: true,
     login_reads: true,
     login_posts: true,
+    login_offers: false,
+    tls_offers: false,
     clear_login: false,
     compress: true,
 };
@@ -413,6 +446,7 @@ fn any_splitting_of_any_stream_gives_the_same_steps_and_replies() {
             read: !round.is_multiple_of(7),
             post: !round.is_multiple_of(5),
             offer: !round.is_multiple_of(3),
+            turn: !round.is_multiple_of(4),
         };
         let offers = Offers { clear_login: round.is_multiple_of(2), ..OFFERS };
         let mut shell = Shell::new(rights, 300);

@@ -6,8 +6,10 @@ pub mod client;
 mod fingerprint;
 pub mod self_signed;
 pub mod server;
+mod validity;
 
 pub use fingerprint::Fingerprint;
+pub use validity::not_after;
 
 /// The name of NNTP in TLS (ALPN, RFC 7301).
 pub const ALPN: &[u8] = b"nntp";

@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSliceMut, Write};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 use tls::Tls;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -75,6 +76,14 @@ impl Transport {
         Self { socket: Socket::Unix(stream), layers: None }
     }
 
+    /// Has the operating system ask the other side for a sign of life when nothing moves for so long: a
+    /// router in between may forget a silent connection (RFC 5382 s.5), and does not say so.
+    pub(crate) fn keep_alive(&self, idle: Duration) {
+        if let Err(error) = self.socket.keep_alive(idle) {
+            tracing::debug!(%error, "no keep-alive");
+        }
+    }
+
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
@@ -120,9 +129,10 @@ impl Transport {
         layers.packed = input.split();
     }
 
-    /// The certificate that the other side has proved to have the key of, if any.
-    pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.layers.as_ref()?.tls.as_ref()?.certificate()
+    /// The certificate that the other side has proved to have the key of, and its chain; empty if none.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        let tls = self.layers.as_ref().and_then(|layers| layers.tls.as_ref());
+        tls.map(|tls| tls.certificates()).unwrap_or_default()
     }
 
     /// Reads to the end of `input`, into its spare capacity where no layer is in between; `Ok(0)` is the

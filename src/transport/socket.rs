@@ -1,13 +1,14 @@
 //! What is below all layers: a TCP or Unix socket, or a simulated one.
 
 use bytes::BytesMut;
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{Shutdown, shutdown, sockopt};
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -79,6 +80,16 @@ impl Socket {
             Self::Unix(stream) => shutdown(stream, Shutdown::Write).map_err(io::Error::from),
             Self::Pipe(pipe) => pipe.end(),
         }
+    }
+
+    /// Has the operating system ask the other side for a sign of life when nothing moves for so long.
+    pub(super) fn keep_alive(&self, idle: Duration) -> io::Result<()> {
+        if let Self::Tcp(stream) = self {
+            sockopt::set_socket_keepalive(stream, true)?;
+            sockopt::set_tcp_keepidle(stream, idle)?;
+            sockopt::set_tcp_keepintvl(stream, idle / 4)?;
+        }
+        Ok(())
     }
 
     /// Sends up to `count` octets of `file` from `offset` without copying them through this process.

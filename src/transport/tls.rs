@@ -23,9 +23,9 @@ impl Tls {
         self.session.is_handshaking()
     }
 
-    /// The certificate that the other side has proved to have the key of, if any.
-    pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.session.peer_certificates()?.first()
+    /// The certificate that the other side has proved to have the key of, and its chain; empty if none.
+    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+        self.session.peer_certificates().unwrap_or_default()
     }
 
     pub(super) fn ended(&self) -> bool {

@@ -29,6 +29,8 @@ pub struct Capabilities {
     pub sasl_plain: bool,
     /// `COMPRESS`'s argument `DEFLATE` (RFC 8054).
     pub compress_deflate: bool,
+    /// `XTURN`, of this project.
+    pub turn: bool,
     /// `IMPLEMENTATION`'s argument.
     pub implementation: Option<String>,
 }
@@ -60,6 +62,7 @@ impl Capabilities {
                 }
                 "SASL" => plain = has("PLAIN"),
                 "COMPRESS" => known.compress_deflate = has("DEFLATE"),
+                "XTURN" => known.turn = true,
                 "IMPLEMENTATION" => known.implementation = Some(arguments.trim_start().to_owned()),
                 _ => {}
             }
@@ -95,8 +98,10 @@ mod tests {
     #[test]
     fn what_protects_and_compresses() {
         let known =
-            Capabilities::parse("STARTTLS\nAUTHINFO user SASL\nSASL CRAM-MD5 PLAIN\nCOMPRESS DEFLATE");
-        assert!(known.starttls && known.authinfo_user && known.sasl_plain && known.compress_deflate);
+            Capabilities::parse("STARTTLS\nAUTHINFO user SASL\nSASL CRAM-MD5 PLAIN\nCOMPRESS DEFLATE\nXTURN");
+        assert!(
+            known.turn && known.starttls && known.authinfo_user && known.sasl_plain && known.compress_deflate
+        );
         let not_now = Capabilities::parse("AUTHINFO\nSASL PLAIN\nCOMPRESS X-OTHER");
         assert_eq!(not_now, Capabilities { authinfo: true, ..Capabilities::default() });
     }

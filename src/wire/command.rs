@@ -129,6 +129,8 @@ pub enum Command<'a> {
     Quit,
     StartTls,
     TakeThis(&'a str),
+    /// XTURN, of this project: client and server change places.
+    Turn,
     /// XGTITLE \[wildmat\] (RFC 2980 s.2.4): LIST NEWSGROUPS, answered 282; without wildmat of the current
     /// newsgroup.
     Xgtitle(Option<&'a str>),
@@ -188,6 +190,7 @@ impl<'a> Command<'a> {
                 "XHDR field [message-id|range]",
             ),
             b"XPAT" => (arguments.xpat(), "XPAT field message-id|range pattern"),
+            b"XTURN" => (arguments.end(Self::Turn), "XTURN"),
             b"XGTITLE" => (arguments.optional_text().map(Self::Xgtitle), "XGTITLE [wildmat]"),
             b"GROUP" => (arguments.only_text().map(Self::Group), "GROUP newsgroup"),
             b"LISTGROUP" => (arguments.listgroup(), "LISTGROUP [newsgroup [range]]"),
@@ -288,6 +291,7 @@ mod tests {
             ("LIST motd", List(ListCommand::File(ListFile::Motd, None))),
             ("LIST DISTRIB.PATS", List(ListCommand::File(ListFile::DistribPats, None))),
             ("LIST SUBSCRIPTIONS a*", List(ListCommand::File(ListFile::Subscriptions, Some("a*")))),
+            ("xturn", Turn),
             ("XGTITLE", Xgtitle(None)),
             ("XGTITLE a*", Xgtitle(Some("a*"))),
             (
@@ -327,6 +331,7 @@ mod tests {
             (&b"XPAT Subject"[..], "XPAT field message-id|range pattern"),
             (b"XPAT Subject 1-", "XPAT field message-id|range pattern"),
             (b"XPAT Subject x *", "XPAT field message-id|range pattern"),
+            (b"XTURN now", "XTURN"),
             (b"XGTITLE a b", "XGTITLE [wildmat]"),
             (b"LIST MOTD *", "LIST [keyword [wildmat]]"),
             (b"LIST DISTRIB.PATS *", "LIST [keyword [wildmat]]"),

@@ -3,8 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cuts;
 mod receiver;
+#[path = "../support/relay.rs"]
+#[allow(dead_code, reason = "the benchmark uses the rest")]
+mod relay;
 mod site;
+mod when;
 
 use feedd::feed::FeedStatus;
 use receiver::{Answer, Receiver};

@@ -305,10 +305,23 @@ fn a_login_meets_the_rules_before_a_reload_or_those_behind_it() {
                 for _ in 0..15 {
                     let mut wire = Wire::connect(HERE, port);
                     wire.greet();
-                    assert!(wire.login("alice", PASSWORD).starts_with("281"));
-                    wire.send(b"GROUP misc.test\r\nGROUP alt.test\r\nPOST\r\n").unwrap();
-                    let codes = [(); 3].map(|()| wire.line().unwrap()[..3].to_owned());
-                    assert!(codes == ["211", "411", "340"] || codes == ["411", "211", "440"], "{codes:?}");
+                    let answer = wire.login("alice", PASSWORD);
+                    if answer.starts_with("400") {
+                        continue;
+                    }
+                    assert!(answer.starts_with("281"), "{answer}");
+                    let _ = wire.send(b"GROUP misc.test\r\nGROUP alt.test\r\nPOST\r\n");
+                    let mut codes: Vec<String> = Vec::new();
+                    // Who loses a right by a reload is sent away.
+                    while codes.len() < 3 && codes.last().is_none_or(|code| code != "400") {
+                        codes.push(wire.line().unwrap()[..3].to_owned());
+                    }
+                    assert!(
+                        codes == ["211", "411", "340"]
+                            || codes == ["411", "211", "440"]
+                            || codes.last().is_some_and(|code| code == "400"),
+                        "{codes:?}"
+                    );
                 }
             })
         })

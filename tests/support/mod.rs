@@ -12,4 +12,5 @@ pub mod client;
 pub mod inn;
 pub mod process;
 pub mod random;
+pub mod relay;
 pub mod site;

@@ -32,6 +32,8 @@ pub fn run(script: &Script) {
         login,
         login_reads: login && !script.rights.read,
         login_posts: login && !script.rights.post,
+        login_offers: false,
+        tls_offers: false,
         clear_login: script.clear_logins,
         compress: true,
     };
@@ -193,12 +195,13 @@ impl Shell<'_> {
                 self.block(new);
             }
             Ask::Login(Credentials { name, password }) => {
-                let rights = Rights { read: true, post: true, offer: self.script.rights.offer };
+                let rights = Rights { read: true, post: true, ..self.script.rights };
                 let known = self.script.accounts.contains(&(name, password));
                 let login = if known { Login::Accepted(rights) } else { Login::Failed };
                 self.session.answer_login(login, &mut self.out);
             }
             Ask::Compress => self.session.answer_compress(true, &mut self.out),
+            Ask::Turn => self.session.answer_turn(true, &mut self.out),
             Ask::Date => drop(reply::line(111, &date::digits(clock::now()), &mut self.out)),
         }
     }

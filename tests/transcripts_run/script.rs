@@ -78,7 +78,7 @@ impl Script {
             newsgroups: Vec::new(),
             articles: Vec::new(),
             lists: Vec::new(),
-            rights: Rights { read: true, post: true, offer: false },
+            rights: Rights { read: true, post: true, ..Rights::default() },
             held: Vec::new(),
             certificate: false,
             accounts: Vec::new(),
@@ -191,6 +191,7 @@ impl Script {
                         "read" => self.rights.read = true,
                         "post" => self.rights.post = true,
                         "offer" => self.rights.offer = true,
+                        "turn" => self.rights.turn = true,
                         "nothing" => {}
                         _ => panic!("{}: {word} is no right", self.name),
                     }

@@ -43,7 +43,9 @@ pub fn run(script: &Script, folder: &Path, runtime: &tokio::runtime::Runtime) {
         if script.certificate { "[tls]\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"\n" } else { "" }
     );
     fs::write(folder.join("feedd.toml"), text).unwrap();
-    fs::write(folder.join("peers.toml"), if script.rights.offer { PEERS } else { "" }).unwrap();
+    let turn = if script.rights.turn { "turn = true\n" } else { "" };
+    let peers = if script.rights.offer { format!("{PEERS}{turn}") } else { String::new() };
+    fs::write(folder.join("peers.toml"), peers).unwrap();
     fs::create_dir(folder.join("lists")).unwrap();
     for (list, text) in &script.lists {
         fs::write(folder.join("lists").join(list.keyword().to_lowercase()), text).unwrap();

@@ -22,6 +22,8 @@ pub struct Opening {
     pub login: Option<(String, String)>,
     /// COMPRESS DEFLATE (RFC 8054) where the peer offers it.
     pub compress: bool,
+    /// XTURN in place of offering: the peer offers, and we are the server.
+    pub turn: bool,
 }
 
 impl fmt::Debug for Opening {
@@ -32,6 +34,7 @@ impl fmt::Debug for Opening {
             .field("start_tls", &self.start_tls)
             .field("login", &login)
             .field("compress", &self.compress)
+            .field("turn", &self.turn)
             .finish()
     }
 }
@@ -98,6 +101,11 @@ impl<A: Offered> Sender<A> {
             }
             // 403: not now. It goes on without.
             (Phase::Compress, _) => self.next_of_opening(out),
+            (Phase::Turn, 290) => {
+                self.phase = Phase::Closed;
+                Some(Step::Turned)
+            }
+            (Phase::Turn, _) => Some(self.close(Close::NoTurn(shown(line)))),
             (Phase::ModeStream { .. }, 203) => self.ready(true),
             (_, 480 | 483) => Some(self.close(Close::Unauthorised(shown(line)))),
             (Phase::ModeStream { listed: true }, _) => Some(self.close(Close::NoTransfer)),
@@ -164,6 +172,16 @@ impl<A: Offered> Sender<A> {
             self.opening.compress = false;
             out.extend_from_slice(b"COMPRESS DEFLATE\r\n");
             self.phase = Phase::Compress;
+            return None;
+        }
+        if self.opening.turn {
+            if known.is_none_or(|known| !known.turn) {
+                let why = "the peer does not offer XTURN to us: it is no feedd, does not know who we are, \
+                           or has no turn = true for us";
+                return Some(self.close(Close::NoTurn(why.to_owned())));
+            }
+            out.extend_from_slice(b"XTURN\r\n");
+            self.phase = Phase::Turn;
             return None;
         }
         match known {

@@ -97,6 +97,7 @@ impl Bench {
                         self.story.push("ready behind it".to_owned());
                     }
                 }
+                Step::Turned => self.story.push("turned".to_owned()),
                 Step::Close(why) => self.story.push(format!("close: {why}")),
             }
         }
@@ -507,7 +508,10 @@ fn noise_loses_no_article() {
 /// A machine that wants all of these first.
 fn opening(start_tls: bool, login: bool, compress: bool) -> Bench {
     let login = login.then(|| ("us".to_owned(), "secret".to_owned()));
-    let opening = Opening { start_tls, login, compress };
+    opening_of(Opening { start_tls, login, compress, turn: false })
+}
+
+fn opening_of(opening: Opening) -> Bench {
     Bench { sender: Sender::new(10, Acceptance::default(), opening), out: Vec::new(), story: Vec::new() }
 }
 
@@ -561,4 +565,30 @@ fn a_login_is_given_where_it_is_taken_and_its_refusal_ends_the_connection() {
     let mut bench = opening(false, false, true);
     bench.hears("200 hello\r\n101 list\r\nSTREAMING\r\nCOMPRESS DEFLATE\r\n.\r\n403 not now\r\n");
     assert_eq!(bench.story, ["ready: streaming"]);
+}
+
+#[test]
+fn places_are_changed_where_the_peer_offers_it() {
+    let turning = || {
+        let opening = Opening { turn: true, compress: true, ..Opening::default() };
+        let mut bench = opening_of(opening);
+        bench.offers([]);
+        bench.hears("200 hello\r\n");
+        bench
+    };
+    let mut bench = turning();
+    bench.hears("101 list\r\nSTREAMING\r\nXTURN\r\nCOMPRESS DEFLATE\r\n.\r\n206 go on\r\n");
+    bench.sends("CAPABILITIES\r\nCOMPRESS DEFLATE\r\nXTURN\r\n");
+    bench.hears("290 yours\r\n");
+    assert_eq!(bench.story, ["deflate", "turned"]);
+    for (answer, story) in [
+        ("101 list\r\nSTREAMING\r\n.\r\n", "close: the peer does not offer XTURN"),
+        ("500 what?\r\n", "close: the peer does not offer XTURN"),
+        ("101 list\r\nXTURN\r\n.\r\n403 no feed\r\n", "close: 403 no feed"),
+        ("101 list\r\nXTURN\r\n.\r\n400 bye\r\n", "close: unavailable: 400 bye"),
+    ] {
+        let mut bench = turning();
+        bench.hears(answer);
+        assert!(bench.story[0].starts_with(story), "{:?}", bench.story);
+    }
 }

@@ -1,0 +1,3 @@
+pub fn measure(_quick: bool, _with_inn: bool) -> Result<(), String> {
+    Ok(())
+}

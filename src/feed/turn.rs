@@ -1,0 +1,196 @@
+//! Articles over connections that the other side has opened, for a peer that cannot be dialled (it is
+//! behind NAT, or its address changes). Both sides are feedd.
+//!
+//! The side that can dial opens an extra connection, with TLS and login as ever, says XTURN, and is
+//! the server on it from then on ([`keep_turned`]); the other side runs an ordinary sender on it
+//! ([`Turned`]). So what is owed stays a cursor on the sender's log, and whoever is killed loses
+//! nothing. It is never anything but a peer's connection: what the dialling side lets it do is what it
+//! lets this peer do, and no more.
+
+use super::Means;
+use super::dial::{Dialled, dial};
+use super::exchange::{Exchange, Owed};
+use super::schedule::Backoff;
+use super::scheduler::Controls;
+use crate::config::{Dial, Peer};
+use crate::session::sender::{Acceptance, Sender, Step};
+use crate::transport::Transport;
+use bytes::BytesMut;
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+/// How long the opening may take, from the greeting to the answer to XTURN.
+const OPENING: Duration = Duration::from_secs(60);
+/// A connection that stood so long was worth opening.
+const USEFUL: Duration = Duration::from_secs(10);
+
+/// Seconds of silence behind which either side asks whether the other is there: routers in between
+/// forget what is silent for longer than a few minutes.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// The server's side of a site, for connections on which the places are changed.
+pub trait Host: Send + Sync {
+    /// Serves this peer, and nobody else, until the connection ends or `stop` is cancelled.
+    fn serve(&self, peer: Arc<Peer>, transport: Transport, stop: CancellationToken) -> Serving;
+    /// Cancelled when the site stops.
+    fn stopping(&self) -> CancellationToken;
+}
+
+/// A connection that is being served.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Connections that the peer has opened for its feed, and the feed has not taken yet.
+#[derive(Clone, Default)]
+pub(super) struct CameIn(Arc<Mutex<Vec<Turned>>>);
+
+/// A connection that the peer has opened for its feed.
+pub(super) struct Turned {
+    pub(super) transport: Transport,
+    /// The feed shall leave it.
+    pub(super) stop: CancellationToken,
+    /// Tells whoever accepted the connection that it has ended.
+    pub(super) ended: DropGuard,
+}
+
+impl CameIn {
+    pub(super) fn put(&self, turned: Turned) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(turned);
+    }
+
+    pub(super) fn take(&self) -> Vec<Turned> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Keeps one connection open to the peer on which it offers, until the feed stops.
+pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exchange>, controls: Controls) {
+    let (Some(how), Some(host)) = (&peer.dial, means.host.clone()) else { return };
+    let site = host.stopping();
+    let mut backoff = Backoff::new(Duration::from_secs(peer.retry_max_s));
+    let mut told: Option<String> = None;
+    loop {
+        let begun = Instant::now();
+        let opened = tokio::select! {
+            biased;
+            opened = open(&means, how) => opened,
+            () = controls.stop.cancelled() => return,
+            () = site.cancelled() => return,
+        };
+        match opened {
+            Ok(transport) => {
+                told = None;
+                transport.keep_alive(KEEP_ALIVE);
+                info!(target: "feedd::feed", peer = %peer.name, "it offers on a connection that we have opened");
+                let stop = site.child_token();
+                let mut serving = host.serve(peer.clone(), transport, stop.clone());
+                tokio::select! {
+                    biased;
+                    () = &mut serving => {}
+                    () = controls.stop.cancelled() => {
+                        // It gives the replies that it owes first.
+                        stop.cancel();
+                        serving.await;
+                        return;
+                    }
+                }
+                if begun.elapsed() >= USEFUL {
+                    backoff.reset();
+                }
+            }
+            Err(why) => {
+                exchange.report(|reported| reported.failed(&format!("XTURN: {why}")));
+                if told.as_ref() != Some(&why) {
+                    warn!(target: "feedd::feed", peer = %peer.name, %why, "cannot offer us articles over our connection");
+                    told = Some(why);
+                }
+            }
+        }
+        let mut random = [0];
+        // Without randomness the pauses are merely less well spread.
+        let _ = crate::random::fill(&mut random);
+        tokio::select! {
+            biased;
+            () = sleep(backoff.pause(random[0])) => {}
+            () = controls.stop.cancelled() => return,
+            () = site.cancelled() => return,
+        }
+    }
+}
+
+/// Opens a connection and changes places on it.
+async fn open(means: &Means, how: &Dial) -> Result<Transport, String> {
+    let dialled = dial(&*means.network, how, means.certificate.as_deref()).await?;
+    timeout(OPENING, change_places(means, dialled)).await.map_err(|_| "no greeting".to_owned())?
+}
+
+/// Goes as far as the peer's answer to XTURN.
+async fn change_places(means: &Means, dialled: Dialled) -> Result<Transport, String> {
+    let Dialled { mut transport, mut opening, upgrade } = dialled;
+    opening.turn = true;
+    let mut sender: Sender<Owed> = Sender::new(1, Acceptance::default(), opening);
+    let mut out = Vec::new();
+    let mut input = BytesMut::new();
+    loop {
+        let mut step = sender.next(&mut out, true);
+        while let Some(now) = step.take() {
+            send(&mut transport, &mut out).await?;
+            match now {
+                Step::StartTls => {
+                    // RFC 4642 s.2.2.2: somebody else may have put it there.
+                    if !sender.take_input().is_empty() {
+                        return Err("octets in clear came behind its answer to STARTTLS".to_owned());
+                    }
+                    let Some(upgrade) = &upgrade else { return Err("no TLS was to begin here".to_owned()) };
+                    upgrade.start(&mut transport, means.certificate.as_deref()).await?;
+                    sender.secured(&mut out);
+                }
+                Step::StartDeflate => {
+                    let mut packed = BytesMut::from(sender.take_input().as_slice());
+                    transport.start_deflate(&mut packed);
+                    step = sender.compressed(&mut out);
+                }
+                // It waits for our greeting now.
+                Step::Turned if sender.take_input().is_empty() => return Ok(transport),
+                Step::Close(why) => return Err(why.to_string()),
+                Step::Turned | Step::Ready { .. } | Step::Send(_) | Step::Settled(..) => {
+                    return Err("an unexpected reply to XTURN".to_owned());
+                }
+            }
+        }
+        send(&mut transport, &mut out).await?;
+        transport.readable().await.map_err(|error| error.to_string())?;
+        match transport.read_now(&mut input).await {
+            Ok(0) => return Err("closed by the peer".to_owned()),
+            Ok(_) => {
+                sender.receive(&input);
+                input.clear();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// Sends all of `out`.
+async fn send(transport: &mut Transport, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut sent = 0;
+    loop {
+        let rest = out.get(sent..).unwrap_or_default();
+        let done = if rest.is_empty() { transport.flush().map(|()| 0) } else { transport.write(rest) };
+        match done {
+            Ok(_) if rest.is_empty() => break,
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                transport.writable().await.map_err(|error| error.to_string())?;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    out.clear();
+    Ok(())
+}

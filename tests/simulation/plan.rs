@@ -1,0 +1,296 @@
+//! What a seed means: the sites and who peers with whom, who is sent what, which articles are posted
+//! where and when, and what goes wrong.
+
+use crate::dice::Dice;
+use crate::ledger::{Offered, Post};
+use crate::network::{Presence, address};
+use crate::site::{Index, source};
+use feedd::article::PathIdentity;
+use feedd::config::{Contract, Dial, Network, Peer, Source};
+use feedd::wildmat::Wildmat;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const NEWSGROUPS: [&str; 6] = ["a.one", "a.two", "b.one", "b.two", "c.talk", "c.local"];
+
+pub struct Planned {
+    pub sites: Vec<SitePlan>,
+    /// Who sends to whom, by site and site; there is always one the other way, too.
+    pub edges: BTreeMap<(usize, usize), Edge>,
+    pub posts: Vec<(Duration, Post)>,
+    pub faults: Vec<(Duration, Fault)>,
+    pub shape: &'static str,
+    pub planted: Planted,
+}
+
+pub struct SitePlan {
+    pub identity: String,
+    pub newsgroups: Vec<&'static str>,
+    pub segment_bytes: u64,
+}
+
+pub struct Edge {
+    pub send: Wildmat,
+    /// What the other side accepts.
+    pub accept: Wildmat,
+    window: usize,
+    connections: usize,
+    compress: bool,
+}
+
+/// A fault of ours, planted to see that it is found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Planted {
+    pub disk_lies: bool,
+    pub cursor_too_early: bool,
+    pub deferred_lost: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// From one to the other nothing arrives.
+    Cut {
+        from: usize,
+        to: usize,
+        lasts: Duration,
+    },
+    /// Between these sites and the others nothing arrives.
+    Split {
+        sites: Vec<usize>,
+        lasts: Duration,
+    },
+    Loss {
+        a: usize,
+        b: usize,
+        of_a_million: u64,
+        lasts: Duration,
+    },
+    Slow {
+        a: usize,
+        b: usize,
+        bandwidth: u64,
+        lasts: Duration,
+    },
+    Reset {
+        a: usize,
+        b: usize,
+    },
+    Crash {
+        site: usize,
+        presence: Presence,
+        index: Index,
+        down: Duration,
+    },
+    Restart {
+        site: usize,
+        down: Duration,
+    },
+    Full {
+        site: usize,
+        lasts: Duration,
+    },
+    /// A sync fails; the operator starts the site anew later.
+    SyncFails {
+        site: usize,
+        lasts: Duration,
+    },
+}
+
+/// A peer of all sites that is not part of the federation: it only offers.
+pub const OUTSIDE: &str = "outside";
+pub const OUTSIDE_IDENTITY: &str = "outside.example";
+
+/// How long posts and faults come.
+pub const SPAN: Duration = Duration::from_secs(150);
+
+impl Planned {
+    pub fn draw(seed: u64, planted: Planted) -> Self {
+        let mut dice = Dice::new(seed);
+        let count = dice.between(3, 12) as usize;
+        let sites: Vec<SitePlan> = (0..count).map(|no| site(no, &mut dice)).collect();
+        let (shape, pairs) = shape(count, &mut dice);
+        let mut edges = BTreeMap::new();
+        for (a, b) in pairs {
+            edges.insert((a, b), edge(&mut dice));
+            edges.insert((b, a), edge(&mut dice));
+        }
+        let posts = posts(&sites, &mut dice);
+        let faults = faults(count, &mut dice);
+        Self { sites, edges, posts, faults, shape, planted }
+    }
+
+    /// The peers of a site, as its config has them.
+    pub fn peers_of(&self, site: usize) -> Vec<Peer> {
+        let ours = self.edges.iter().filter(|((from, _), _)| *from == site);
+        let identity = PathIdentity::try_from(OUTSIDE_IDENTITY).unwrap();
+        let outside = Peer {
+            accept_from: vec![Source::Network(Network::host(source(self.outside())))],
+            ..Peer::new(OUTSIDE, identity)
+        };
+        ours.map(|(&(_, to), edge)| {
+            let identity = PathIdentity::try_from(self.sites[to].identity.as_str()).unwrap();
+            let dial = Dial { compress: edge.compress, ..Dial::to(address(to).into()) };
+            Peer {
+                dial: Some(dial),
+                accept_from: vec![Source::Network(Network::host(source(to)))],
+                send: Contract::of(edge.send.clone()),
+                accept: Contract::of(self.edges[&(to, site)].accept.clone()),
+                connections: edge.connections,
+                window: edge.window,
+                ..Peer::new(&format!("s{to}"), identity)
+            }
+        })
+        .chain([outside])
+        .collect()
+    }
+
+    /// The host of the users.
+    pub fn users(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// The host of the peer that only offers.
+    pub fn outside(&self) -> usize {
+        self.sites.len() + 1
+    }
+
+    /// Does an article in these newsgroups pass from one site to the other?
+    pub fn passes(&self, from: usize, to: usize, newsgroups: &[&str]) -> bool {
+        self.edges.get(&(from, to)).is_some_and(|edge| {
+            let wanted = |by: &Wildmat| by.wants(newsgroups.iter().copied());
+            let here = |name: &&str| self.sites[to].newsgroups.contains(name);
+            wanted(&edge.send) && wanted(&edge.accept) && newsgroups.iter().any(here)
+        })
+    }
+}
+
+fn site(no: usize, dice: &mut Dice) -> SitePlan {
+    let mut newsgroups = NEWSGROUPS.to_vec();
+    if dice.once_in(3) {
+        newsgroups.retain(|_| !dice.once_in(3));
+    }
+    if newsgroups.is_empty() {
+        newsgroups.push(NEWSGROUPS[0]);
+    }
+    let segment_bytes = *dice.pick(&[16 << 10, 128 << 10, 1 << 30]);
+    SitePlan { identity: format!("s{no}.example"), newsgroups, segment_bytes }
+}
+
+fn edge(dice: &mut Dice) -> Edge {
+    let patterns = ["a.*,b.*", "*,!c.*", "*,@c.local", "b.*,c.talk"];
+    let mut wildmat = || {
+        let pattern = if dice.once_in(4) { *dice.pick::<&str>(&patterns) } else { "*" };
+        Wildmat::parse_subscription(pattern).unwrap()
+    };
+    let (send, accept) = (wildmat(), wildmat());
+    Edge {
+        send,
+        accept,
+        window: *dice.pick(&[1, 8, 256]),
+        connections: dice.between(1, 3) as usize,
+        compress: dice.once_in(4),
+    }
+}
+
+fn shape(count: usize, dice: &mut Dice) -> (&'static str, Vec<(usize, usize)>) {
+    let line = (1..count).map(|no| (no - 1, no));
+    match dice.below(5) {
+        0 => ("line", line.collect()),
+        1 => ("ring", line.chain([(0, count - 1)]).collect()),
+        2 => ("star", (1..count).map(|no| (0, no)).collect()),
+        3 if count <= 7 => ("mesh", (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))).collect()),
+        _ => {
+            // A random tree, and some more.
+            let mut pairs: Vec<(usize, usize)> = (1..count).map(|no| (dice.index(no), no)).collect();
+            for _ in 0..dice.index(count + 1) {
+                let (a, b) = (dice.index(count), dice.index(count));
+                let pair = (a.min(b), a.max(b));
+                if a != b && !pairs.contains(&pair) {
+                    pairs.push(pair);
+                }
+            }
+            ("random", pairs)
+        }
+    }
+}
+
+fn moment(dice: &mut Dice) -> Duration {
+    Duration::from_millis(dice.below(SPAN.as_millis() as u64))
+}
+
+fn posts(sites: &[SitePlan], dice: &mut Dice) -> Vec<(Duration, Post)> {
+    let count = *dice.pick(&[20, 60, 120]);
+    // Some come all at once.
+    let bursts: Vec<Duration> = (0..3).map(|_| moment(dice)).collect();
+    let mut posts: Vec<(Duration, Post)> = (0..count)
+        .map(|no| {
+            let at = if dice.once_in(3) { *dice.pick(&bursts) } else { moment(dice) };
+            let site = dice.index(sites.len());
+            let known = &sites[site].newsgroups;
+            let mut newsgroups = vec![*dice.pick(known)];
+            while dice.once_in(4) && newsgroups.len() < known.len() {
+                let more = *dice.pick(known);
+                if !newsgroups.contains(&more) {
+                    newsgroups.push(more);
+                }
+            }
+            let token = format!("t{no}");
+            let mut at_sites = vec![site];
+            let other = dice.index(sites.len());
+            // Not sure that it worked, or impatient: the same article somewhere else as well.
+            let elsewhere = newsgroups.iter().all(|name| sites[other].newsgroups.contains(name));
+            if dice.once_in(6) && other != site && elsewhere {
+                at_sites.push(other);
+            }
+            let ways = [Offered::Ihave, Offered::Check, Offered::TakeThis];
+            let offered = dice.once_in(5).then(|| *dice.pick(&ways));
+            let own_id = offered.is_some() || at_sites.len() > 1 || !dice.once_in(8);
+            let id = own_id.then(|| format!("<{token}@user.example>"));
+            (at, Post { token, id, newsgroups, sites: at_sites, body: body(dice), offered })
+        })
+        .collect();
+    posts.sort_by_key(|(at, _)| *at);
+    posts
+}
+
+/// A body in wire form, without its terminator.
+fn body(dice: &mut Dice) -> String {
+    let octets = *dice.pick(&[0, 100, 100, 2_000, 2_000, 2_000, 20_000, 150_000]);
+    let mut body = String::new();
+    while body.len() < octets {
+        body.push_str(dice.pick::<&str>(&["..", "... dots\r\n", "\r\n", "a line\r\n", "239 <x@y>\r\n"]));
+        body.push_str("0123456789 abcdefghijklmnopqrstuvwxyz 0123456789 abcdefghijklmnop\r\n");
+    }
+    body
+}
+
+fn faults(count: usize, dice: &mut Dice) -> Vec<(Duration, Fault)> {
+    let most = *dice.pick(&[8, 20, 50]);
+    let how_many = dice.below(most);
+    let mut faults: Vec<(Duration, Fault)> =
+        (0..how_many).map(|_| (moment(dice), fault(count, dice))).collect();
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+fn fault(count: usize, dice: &mut Dice) -> Fault {
+    let site = dice.index(count);
+    let (a, b) = (site, (site + 1 + dice.index(count - 1)) % count);
+    let longest = *dice.pick(&[1_000, 20_000, 90_000]);
+    let lasts = dice.ms(10, longest);
+    match dice.below(12) {
+        0 => Fault::Cut { from: a, to: b, lasts },
+        1 => Fault::Split { sites: (0..count).filter(|_| dice.once_in(2)).collect(), lasts },
+        2 => Fault::Loss { a, b, of_a_million: dice.between(10_000, 300_000), lasts },
+        3 => Fault::Slow { a, b, bandwidth: dice.between(500, 20_000), lasts },
+        4 | 5 => Fault::Reset { a, b },
+        6..9 => {
+            let presence = *dice.pick(&[Presence::Refuses, Presence::Silent]);
+            let index = *dice.pick(&[Index::Kept, Index::Lost, Index::Old]);
+            Fault::Crash { site, presence, index, down: lasts }
+        }
+        9 => Fault::Restart { site, down: lasts },
+        10 => Fault::Full { site, lasts },
+        _ => Fault::SyncFails { site, lasts },
+    }
+}
