@@ -7,15 +7,16 @@
 mod admission;
 mod host;
 
-use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
-use crate::article::NewsgroupName;
+use crate::admin::trace::{Sources, trace};
+use crate::admin::{self, PeerRow, PeerStatus, Request, Response, SiteStatus};
+use crate::article::{MessageId, NewsgroupName};
 use crate::config::{Config, Mistake, Peer};
 use crate::feed::{Feeds, Means};
 use crate::intake::{ImportRules, Intake, Origin};
 use crate::journal::Journals;
 use crate::net::{self, Admitted, Counters, Service};
 use crate::session::Rights;
-use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
+use crate::store::{GroupStatus, Options, Seq, Store, StoreError, Wait};
 use crate::transport::Transport;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -233,6 +234,35 @@ impl Daemon {
         }
     }
 
+    /// Waits for the disk.
+    fn peer_status(&self) -> Vec<PeerStatus> {
+        let inner = &self.inner;
+        PeerStatus::rows(
+            &self.config().peers,
+            inner.feeds.figures(Wait::Disk),
+            inner.service.incoming.status(),
+        )
+    }
+
+    /// Waits for the disk.
+    fn trace(&self, id: &str) -> Response {
+        let id = match MessageId::try_from(id) {
+            Ok(id) => id,
+            Err(bad) => return Response::Failed(format!("{id}: no Message-ID: {bad}")),
+        };
+        let journals = &self.inner.service.journals;
+        journals.news.flush();
+        journals.feeds.flush();
+        let sources = Sources {
+            store: &self.inner.store,
+            peers: &self.config().peers,
+            feeds: Some(&self.inner.feeds.status()),
+            feed_log: journals.feeds.path(),
+            news_log: journals.news.path(),
+        };
+        Response::Trace(Box::new(trace(&sources, &id)))
+    }
+
     fn peers(&self) -> Vec<PeerRow> {
         let feeds = self.inner.feeds.status();
         let feed_of = |peer: &Peer| feeds.iter().find(|feed| feed.peer == peer.name).cloned();
@@ -244,6 +274,16 @@ impl admin::server::Control for Daemon {
     async fn answer(&self, request: Request) -> Response {
         match request {
             Request::PeerList => Response::Peers(self.peers()),
+            Request::PeerStatus => {
+                let this = self.clone();
+                let rows = tokio::task::spawn_blocking(move || this.peer_status()).await;
+                rows.map_or_else(|error| Response::Failed(error.to_string()), Response::PeerStatus)
+            }
+            Request::Trace { id } => {
+                let this = self.clone();
+                let told = tokio::task::spawn_blocking(move || this.trace(&id)).await;
+                told.unwrap_or_else(|error| Response::Failed(error.to_string()))
+            }
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Reload => match self.reload().await {
                 Ok(done) => Response::Done(done),

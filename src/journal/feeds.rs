@@ -161,23 +161,9 @@ impl Line {
 /// A part cannot be read.
 pub fn search(path: &Path, id: &MessageId) -> io::Result<Vec<Line>> {
     let mut found = Vec::new();
-    let finder = memchr::memmem::Finder::new(id.as_str().as_bytes());
-    let mut line = Vec::new();
-    for part in super::parts(path).iter().rev() {
-        let mut file = match File::open(part) {
-            // It has been rotated away at this very moment.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            file => BufReader::with_capacity(256 * 1024, file?),
-        };
-        while file.read_until(b'\n', &mut line)? > 0 {
-            if finder.find(&line).is_some() {
-                let text = String::from_utf8_lossy(&line);
-                let parsed = Line::parse(text.trim_end_matches('\n'));
-                found.extend(parsed.filter(|(named, _)| *named == id.as_str()).map(|(_, line)| line));
-            }
-            line.clear();
-        }
-    }
+    super::lines_with(path, id, |line| {
+        found.extend(Line::parse(line).filter(|(named, _)| *named == id.as_str()).map(|(_, line)| line));
+    })?;
     Ok(found)
 }
 

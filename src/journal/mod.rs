@@ -24,6 +24,9 @@ mod writer;
 pub use stamp::Lines;
 pub use writer::{Journal, parts};
 
+use crate::article::MessageId;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 /// The two files of a site; a copy writes to the same ones. [`Journals::default`] writes nothing.
@@ -41,7 +44,7 @@ impl Journals {
     ///
     /// # Errors
     /// A thread cannot be started, or a folder cannot be made.
-    pub fn open(news: Option<&Path>, feeds: Option<&Path>, bytes_max: u64) -> std::io::Result<Self> {
+    pub fn open(news: Option<&Path>, feeds: Option<&Path>, bytes_max: u64) -> io::Result<Self> {
         let open = |path: Option<&Path>| match path {
             Some(path) => Journal::open(path, bytes_max),
             None => Ok(Journal::default()),
@@ -60,4 +63,25 @@ impl Journals {
         self.news.close();
         self.feeds.close();
     }
+}
+
+/// Calls `each` with the lines of a file and its older parts in which the Message-ID stands somewhere, the
+/// oldest first.
+fn lines_with(path: &Path, id: &MessageId, mut each: impl FnMut(&str)) -> io::Result<()> {
+    let finder = memchr::memmem::Finder::new(id.as_str().as_bytes());
+    let mut line = Vec::new();
+    for part in parts(path).iter().rev() {
+        let mut file = match File::open(part) {
+            // It has been rotated away at this very moment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => BufReader::with_capacity(256 * 1024, file?),
+        };
+        while file.read_until(b'\n', &mut line)? > 0 {
+            if finder.find(&line).is_some() {
+                each(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+            }
+            line.clear();
+        }
+    }
+    Ok(())
 }

@@ -19,6 +19,8 @@ use crate::agent::Reason;
 use crate::article::MessageId;
 use crate::clock::Timestamp;
 use crate::decimal;
+use std::io;
+use std::path::Path;
 
 /// An article that is stored.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +73,21 @@ pub fn rejected(
     lines.text.push(b' ');
     lines.rest(&words(reason));
     lines.text.push(b'\n');
+}
+
+/// The lines of an article in the file at `path` and its older parts, the oldest first. Reads all of
+/// them: only on a thread that may wait.
+///
+/// # Errors
+/// A part cannot be read.
+pub fn search(path: &Path, id: &MessageId) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    super::lines_with(path, id, |line| {
+        if line.split(' ').any(|word| word == id.as_str()) {
+            found.push(line.to_owned());
+        }
+    })?;
+    Ok(found)
 }
 
 /// The reason to the letter as INN writes it, where innreport looks at the letter and the reply that
