@@ -128,6 +128,9 @@ pub fn trace(sources: &Sources<'_>, id: &MessageId) -> Trace {
         let lines = search(sources.news_log, "news log", &mut told.looked_in, |log| news::search(log, id));
         told.news = lines.unwrap_or_default();
     }
+    if entry.is_none() && !told.came.is_empty() && told.standing == "not known" {
+        "not taken".clone_into(&mut told.standing);
+    }
     told.peers = peers(sources, entry.as_ref(), replies);
     told.article = entry.as_ref().map(EntryRow::new);
     told
@@ -251,8 +254,12 @@ pub fn stopped_feed(store: &Store, peer: &Peer) -> FeedStatus {
     status.cursor = state.cursor.0;
     status.lag = last.0.saturating_sub(state.cursor.0);
     status.put_off = state.deferred.len() as u64;
-    status.owed = status.lag + status.put_off;
-    status.owed_is_exact = status.lag == 0;
+    let owed = owed::count(store, peer, state.cursor, Wait::Disk);
+    status.owed = owed.unwrap_or(status.lag) + status.put_off;
+    status.owed_is_exact = owed.is_some();
+    if status.owed == 0 {
+        return status;
+    }
     let age_s = |(entries, _): (Vec<std::sync::Arc<LogEntry>>, _)| {
         let arrived = entries.first()?.arrived;
         u64::try_from(clock::now().unix_s() - arrived.unix_s()).ok()

@@ -88,7 +88,7 @@ fn shown(told: &Trace, now_ms: i64) -> String {
         line(
             "stored",
             format!(
-                "{} as number {}, segment {} at {}",
+                "{} as record {}, segment {} at {}",
                 article.numbers, article.seq, article.segment, article.offset
             ),
         );

@@ -243,9 +243,15 @@ impl Feeds {
     /// be read from the disk.
     pub fn figures(&self, wait: Wait) -> Vec<FeedStatus> {
         let last = self.store.last_seq().0;
-        let mut rows: Vec<(FeedStatus, Option<Seq>)> =
-            self.running().values().map(|running| running.status(last)).collect();
-        for (row, deferred) in &mut rows {
+        let mut rows: Vec<_> =
+            self.running().values().map(|running| (running.peer.clone(), running.status(last))).collect();
+        for (peer, (row, unread, deferred)) in &mut rows {
+            if *unread < Seq(last)
+                && let Some(owed) = owed::count(&self.store, peer, *unread, wait)
+            {
+                row.owed = row.owed.saturating_sub(last - unread.0) + owed;
+                row.owed_is_exact = true;
+            }
             let undelivered = (row.owed > row.put_off).then_some(Seq(row.cursor));
             let before_deferred = deferred.map(|seq| Seq(seq.0.saturating_sub(1)));
             row.lag_s = [undelivered, before_deferred]
@@ -254,7 +260,7 @@ impl Feeds {
                 .filter_map(|after| self.age_s(after, wait))
                 .max();
         }
-        rows.into_iter().map(|(row, _)| row).collect()
+        rows.into_iter().map(|(_, (row, ..))| row).collect()
     }
 
     /// Seconds since the first article behind `after` came.
@@ -330,8 +336,9 @@ impl Drop for Feeds {
 }
 
 impl Running {
-    /// `last` is the highest seq of the log. With it, the oldest article that the peer deferred.
-    fn status(&self, last: u64) -> (FeedStatus, Option<Seq>) {
+    /// `last` is the highest seq of the log. With it, how far the log has been read, and the oldest article
+    /// that the peer deferred.
+    fn status(&self, last: u64) -> (FeedStatus, Seq, Option<Seq>) {
         let (reasons, (articles_s, bytes_s), since) = self.exchange.details();
         let (totals, reported, connections, straight) = self.exchange.figures();
         let state = match reported.state {
@@ -384,7 +391,7 @@ impl Running {
             bytes_s,
             reasons,
         };
-        (status, reported.oldest_deferred)
+        (status, reported.read, reported.oldest_deferred)
     }
 }
 

@@ -140,7 +140,10 @@ impl Connection {
     }
 
     /// Hands over what was told.
-    pub(super) fn hand_over(&self, told: &mut Told) {
+    pub(super) fn hand_over(&mut self, told: &mut Told) {
+        if let Some(guest) = &mut self.guest {
+            guest.fold();
+        }
         self.service.journals.news.append(&mut told.news);
         self.service.journals.feeds.append(&mut told.feeds);
     }
