@@ -6,6 +6,7 @@
 
 mod admission;
 mod host;
+mod reload;
 
 use crate::admin::trace::{Sources, trace};
 use crate::admin::{self, PeerRow, PeerStatus, Request, Response, SiteStatus};
@@ -54,6 +55,8 @@ pub struct Daemon {
 struct Inner {
     config_path: Option<PathBuf>,
     config: Mutex<Arc<Config>>,
+    /// What it was started with: some of it stays until a restart.
+    began: Arc<Config>,
     admission: Arc<Admission>,
     store: Store,
     service: Arc<Service>,
@@ -116,6 +119,7 @@ impl Daemon {
         let admission = Arc::new(Admission::new(rules, feeds.clone(), stop.clone()));
         let inner = Arc::new(Inner {
             config_path,
+            began: config.clone(),
             config: Mutex::new(config),
             admission,
             store,
@@ -164,8 +168,8 @@ impl Daemon {
         &self.inner.service.counters
     }
 
-    /// Reads the config again and applies it, or keeps the old one and says why. What only a restart
-    /// can change is said, too.
+    /// Reads the config again and applies it, or keeps the old one and says why. Says what has changed, and
+    /// what of it needs a restart. Logs that were moved are begun anew.
     pub async fn reload(&self) -> Result<String, String> {
         let Some(path) = self.inner.config_path.clone() else {
             return Err("the site runs without a config file: there is nothing to read again".to_owned());
@@ -178,10 +182,7 @@ impl Daemon {
             format!("the old config stays in force:\n{}", lines.join("\n"))
         })?);
         let old = self.config();
-        let mut done = "reloaded".to_owned();
-        if restart_needed(&old, &new) {
-            done.push_str("; a changed identity, listen, listen_tls, data, users, cutoff_days or [limits] needs a restart");
-        }
+        let told = reload::told(&self.inner.began, &old, &new);
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
         self.inner.feeds.set_certificate(self.inner.admission.rules().means().certificate);
@@ -191,8 +192,13 @@ impl Daemon {
         self.inner.admission.look_up().await;
         self.inner.admission.tell();
         self.inner.feeds.reload(&peers).await;
-        tracing::info!("{done}");
-        Ok(done)
+        if told.is_empty() {
+            tracing::info!("reloaded; no key has changed");
+            return Ok("reloaded; no key has changed".to_owned());
+        }
+        // One event a line, as for mistakes.
+        told.iter().for_each(|line| tracing::info!("reloaded: {line}"));
+        Ok(format!("reloaded\n  {}", told.join("\n  ")))
     }
 
     /// Stops: replies owed are given, cursors saved, the store closed.
@@ -309,15 +315,6 @@ impl admin::server::Control for Daemon {
         let serving = net::serve(Transport::unix(stream), service, admitted, None, stop);
         self.inner.tasks.track_future(serving).await;
     }
-}
-
-/// Is something changed that only a restart applies?
-fn restart_needed(old: &Config, new: &Config) -> bool {
-    let fixed = |config: &Config| {
-        let site = config.site.clone();
-        (site.identity, site.listen, site.listen_tls, site.data, site.users, site.cutoff_days, site.limits)
-    };
-    fixed(old) != fixed(new)
 }
 
 async fn open_store(config: &Config, grown: watch::Sender<Seq>) -> Result<Store, StartError> {
