@@ -156,7 +156,14 @@ fn duration(seconds: u64) -> String {
 
 /// Makes the running site read its config again; it keeps the old one if the new one is wrong.
 pub(super) fn reload(file: &ConfigFile) -> Result<(), Failure> {
-    let site = Site::load(file)?;
+    let site = match Site::load(file) {
+        // Where the site is stands in the very file that is wrong: it is not even asked.
+        Err(Failure::Config(mistakes)) => {
+            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            return Err(Failure::Because(format!("the old config stays in force:\n{}", lines.join("\n"))));
+        }
+        site => site?,
+    };
     match site.ask_running(&Request::Reload)? {
         Some(Response::Done(what)) => say(what),
         Some(other) => Err(Failure::because(format!("an unexpected answer: {other:?}"))),
