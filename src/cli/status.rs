@@ -103,7 +103,7 @@ fn shown(status: &SiteStatus) -> String {
 
 /// Counters that are told together, if there is something to tell: the line's title, and for each
 /// its name and what it says.
-const TALLIES: [(&str, &[(&str, &str)]); 4] = [
+const TALLIES: [(&str, &[(&str, &str)]); 5] = [
     ("taken", &[("accepted", "accepted"), ("rejected", "rejected"), ("deferred", "deferred")]),
     (
         "clients",
@@ -132,6 +132,7 @@ const TALLIES: [(&str, &[(&str, &str)]); 4] = [
             ("crossposts_too_wide", "crossposts too wide"),
         ],
     ),
+    ("logs", &[("log_lines_lost", "lines dropped, the disk is slow or full")]),
     ("cut", &[("idle_cut", "idle"), ("slow_cut", "too slow"), ("logins_slowed", "logins slowed")]),
 ];
 

@@ -113,6 +113,11 @@ fn read(root: &Section<'_, '_>, site: &mut Site) {
     for (key, place) in [("newslog", &mut site.newslog), ("feedlog", &mut site.feedlog)] {
         *place = root.text(key, "\"data/log/news\"").map(|text| PathBuf::from(text.value));
     }
+    if let Some(at) =
+        root.position("feedlog").filter(|_| site.news_log().is_some() && site.news_log() == site.feed_log())
+    {
+        root.mistake(at, "\"newslog\" and \"feedlog\" are the same file", "give each a file of its own");
+    }
     site.log_bytes_max = root.octets("log_bytes_max", LOG_BYTES_MAX, 1 << 20..=1 << 40).value;
     let days = root.number("cutoff_days", 0, 0..=36_500).value;
     site.cutoff_days = u32::try_from(days).ok().filter(|days| *days > 0);

@@ -227,6 +227,9 @@ impl Daemon {
 
     fn status(&self) -> SiteStatus {
         let inner = &self.inner;
+        let mut counters = inner.service.counters.all();
+        let journals = &inner.service.journals;
+        counters.insert("log_lines_lost".to_owned(), journals.news.lost() + journals.feeds.lost());
         SiteStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: inner.service.identity.clone(),
@@ -234,7 +237,7 @@ impl Daemon {
             addresses: inner.addresses.iter().map(SocketAddr::to_string).collect(),
             uptime_s: inner.started.elapsed().as_secs(),
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
-            counters: inner.service.counters.all(),
+            counters,
             store: inner.store.stats(),
             feeds: inner.feeds.status(),
         }
