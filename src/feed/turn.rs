@@ -99,7 +99,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
                 }
             }
             Err(why) => {
-                exchange.report(|reported| reported.last_error = format!("XTURN: {why}"));
+                exchange.report(|reported| reported.failed(&format!("XTURN: {why}")));
                 if told.as_ref() != Some(&why) {
                     warn!(target: "feedd::feed", peer = %peer.name, %why, "cannot offer us articles over our connection");
                     told = Some(why);
