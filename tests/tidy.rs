@@ -11,7 +11,7 @@ const LEVELS: [&[&str]; 6] = [
     &["wildmat", "clock", "decimal", "limits", "random"],
     &["wire", "article", "binary"],
     &["agent", "access", "accounts", "session", "config", "tls", "sync"],
-    &["store"],
+    &["store", "journal"],
     &["intake", "feed", "net", "transport", "admin", "client", "transfer"],
     &["daemon", "cli", "main", "bin"],
 ];

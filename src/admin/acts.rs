@@ -21,6 +21,8 @@ pub fn from_store(store: &Store, request: &Request) -> Option<Response> {
         Request::Verify => store.verify(&|_, _| {}).map(Response::Verified).map_err(|error| explain(&error)),
         Request::PeerList
         | Request::Sync { .. }
+        | Request::PeerStatus
+        | Request::Trace { .. }
         | Request::Status
         | Request::Reload
         | Request::Import { .. } => return None,

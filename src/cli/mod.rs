@@ -16,6 +16,7 @@ mod moment;
 mod output;
 mod peer;
 mod peer_key;
+mod peer_status;
 mod pull;
 mod run;
 mod site;
@@ -23,6 +24,7 @@ mod status;
 mod store;
 mod sync;
 mod terminal;
+mod trace;
 mod user;
 
 use crate::config::Mistake;
@@ -90,6 +92,11 @@ enum Command {
     User(user::Arguments),
     /// Show the figures of the site
     Status(Report),
+    /// Tell the story of an article: who brought it, where it is, what each peer said of it
+    ///
+    /// On a running site it is asked, of a stopped one the files are read. Where the site has never seen the
+    /// article, the exit code is 1.
+    Trace(trace::Arguments),
     /// Make the index anew from the spool; the site must be stopped
     Rebuild(ConfigFile),
     /// Check every article in the spool against its checksum, and the index against the spool
@@ -143,6 +150,7 @@ pub fn feedd() -> ExitCode {
         Command::Peer(arguments) => peer::peer(&arguments),
         Command::User(arguments) => user::user(&arguments),
         Command::Status(report) => status::status(&report),
+        Command::Trace(arguments) => trace::trace(&arguments),
         Command::Rebuild(file) => store::rebuild(&file),
         Command::Verify(report) => store::verify(&report),
         Command::Reload(file) => status::reload(&file),

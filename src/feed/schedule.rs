@@ -125,6 +125,11 @@ impl Deferred {
         Some(Duration::from_millis(u64::try_from(wait_ms.min(Self::LONGEST_PAUSE_S * 1000)).unwrap_or(0)))
     }
 
+    /// The oldest of them.
+    pub(super) fn oldest(&self) -> Option<Seq> {
+        self.articles.first_key_value().map(|(&seq, _)| seq)
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.articles.len()

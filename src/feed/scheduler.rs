@@ -14,10 +14,8 @@ use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
-use super::sweep;
 use super::turn::{CameIn, Turned};
 use crate::clock;
-use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
 use crate::transport::apart;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,7 +105,6 @@ impl Scheduler {
     /// and that is saved at once: whatever is accepted from now on is owed to it.
     pub(super) fn new(
         store: Store,
-        peer: Arc<Peer>,
         exchange: Arc<Exchange>,
         tip: watch::Receiver<Seq>,
         controls: Controls,
@@ -115,6 +112,7 @@ impl Scheduler {
         gate: Gate,
         span: Span,
     ) -> Self {
+        let peer = gate.peer.clone();
         let resume = || {
             store.peer_state(&peer.name).unwrap_or_else(|| {
                 let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
@@ -128,6 +126,7 @@ impl Scheduler {
         };
         exchange.report(|reported| {
             reported.cursor = state.cursor;
+            reported.read = state.cursor;
             if peer.dial.is_none() {
                 reported.state = State::Away;
             }
@@ -330,10 +329,12 @@ impl Scheduler {
     }
 
     fn report_cursor(&self) {
-        let (cursor, deferred) = (self.cursor.settled(), self.deferred.len());
         self.link.exchange.report(|reported| {
-            reported.cursor = cursor;
-            reported.deferred_now = deferred;
+            reported.cursor = self.cursor.settled();
+            reported.read = self.cursor.read();
+            reported.unsettled = self.cursor.unsettled();
+            reported.deferred = self.deferred.len();
+            reported.oldest_deferred = self.deferred.oldest();
         });
     }
 
@@ -366,7 +367,7 @@ impl Scheduler {
                 }
                 if self.is_owed(&entry) {
                     self.cursor.hand_out(entry.seq);
-                    self.batch.push(Owed { entry, strikes: 0 });
+                    self.batch.push(Owed::new(entry));
                 }
             }
             self.cursor.read_to(young.map_or(next, |(before, _)| before).min(self.end()));
@@ -390,7 +391,7 @@ impl Scheduler {
             match self.read_log(Seq(seq.0.saturating_sub(1)), 1).await {
                 Ok((mut entries, _)) => {
                     match entries.pop().filter(|entry| entry.seq == seq && self.is_owed(entry)) {
-                        Some(entry) => self.batch.push(Owed { entry, strikes: 0 }),
+                        Some(entry) => self.batch.push(Owed::new(entry)),
                         // Expired, cancelled or unsubscribed in the meantime.
                         None => {
                             self.deferred.settle(seq);
@@ -424,7 +425,7 @@ impl Scheduler {
 
     fn cannot_read_log(&mut self, error: &ReadError) {
         warn!(target: "feedd::feed", peer = %self.link.peer.name, ?error, "the log cannot be read");
-        self.link.exchange.report(|reported| reported.last_error = format!("reading the log: {error:?}"));
+        self.link.exchange.report(|reported| reported.failed(&format!("reading the log: {error:?}")));
         self.read_at = Some(Instant::now() + LOG_RETRY);
     }
 
@@ -440,7 +441,8 @@ impl Scheduler {
     /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it
     /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
-        sweep::is_owed(&self.link.peer, entry).is_ok()
+        let peer = &self.link.peer;
+        super::owed::judge(peer, entry).is_ok()
     }
 
     // -- the cursor on disk --
@@ -517,7 +519,7 @@ impl Scheduler {
         }
         let last = self.connections.is_empty();
         if let Some(why) = end.why {
-            self.link.exchange.report(|reported| reported.last_error.clone_from(&why));
+            self.link.exchange.report(|reported| reported.failed(&why));
             if !last {
                 self.extra_at = Instant::now() + EXTRA_PAUSE;
             } else if self.told.as_ref() != Some(&why) {

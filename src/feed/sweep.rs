@@ -2,10 +2,9 @@
 
 use super::exchange::{Exchange, Totals};
 use super::gate::{Gate, Neighbours};
+use super::owed::judge;
 use super::scheduler::{Controls, Scheduler, Span};
 use super::{Feeds, Running};
-use crate::agent::contract::{Facts, Unowed, owed};
-use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, Seq};
 use std::sync::{Arc, PoisonError};
@@ -14,23 +13,6 @@ use tokio::task::JoinHandle;
 /// Articles that one call of [`Feeds::owe`] takes: they are kept in the peer's deferred set, which is
 /// small and durable.
 pub(super) const OWE_MAX: usize = 5_000;
-
-/// Is this article owed to the peer?
-///
-/// # Errors
-/// Why not.
-pub(super) fn is_owed(peer: &Peer, entry: &LogEntry) -> Result<(), Unowed> {
-    let facts = Facts {
-        newsgroups: &entry.newsgroups,
-        distribution: &entry.distribution,
-        octets: entry.len,
-        path: &entry.path,
-        date: entry.date,
-        now: clock::now(),
-        kind: entry.kind,
-    };
-    owed(peer, &entry.source, entry.kept, &facts)
-}
 
 impl Feeds {
     /// The peer lacks these articles: its feed offers them, also after a restart. How many of them it
@@ -46,7 +28,7 @@ impl Feeds {
         let mut why = None;
         let mut seqs: Vec<Seq> = Vec::new();
         for entry in entries.iter().take(OWE_MAX) {
-            match is_owed(peer, entry) {
+            match judge(peer, entry) {
                 Ok(()) => seqs.push(entry.seq),
                 Err(unowed) => why = Some(unowed),
             }
@@ -69,7 +51,7 @@ impl Feeds {
     pub(super) fn standing(&self, name: &str) -> Option<(Totals, usize)> {
         let exchange = self.running().get(name)?.exchange.clone();
         let (totals, reported, ..) = exchange.figures();
-        Some((totals, reported.deferred_now))
+        Some((totals, reported.deferred))
     }
 
     /// Offers the peer once more what it should have of a part of the log, beside its feed.
@@ -83,7 +65,6 @@ impl Feeds {
         let own = Arc::new(own);
         let scheduler = Scheduler::new(
             self.store.clone(),
-            own.clone(),
             exchange.clone(),
             self.tip.clone(),
             controls.clone(),

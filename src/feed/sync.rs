@@ -10,7 +10,7 @@
 //! from what is missing.
 
 use super::Feeds;
-use super::sweep::is_owed;
+use super::owed::judge;
 use super::talk::Talk;
 use crate::article::MessageId;
 use crate::clock::{self, Timestamp};
@@ -132,7 +132,7 @@ impl Feeds {
                 let mut sync = Comparing { feeds: self, store, peer, talk, within, begun_at, say };
                 report.sent = sync.agree(Way::Both).await?;
                 if sync.peer.send.newsgroups != sync.peer.accept.newsgroups {
-                    let sent = std::mem::replace(&mut report.sent, Agreement::default());
+                    let sent = std::mem::take(&mut report.sent);
                     report.accepted = Some(sync.agree(Way::Accept).await?);
                     report.sent = sent;
                 }
@@ -249,7 +249,7 @@ impl Comparing<'_> {
             // What has come since is on its way as ever.
             let before = |entry: &LogEntry| entry.arrived < self.begun_at;
             for entry in difference.ours.into_iter().filter(|entry| may_send && before(entry)) {
-                match is_owed(&self.peer, &entry) {
+                match judge(&self.peer, &entry) {
                     Ok(()) => {
                         now.miss(entry.id.as_str());
                         owed.push(entry);

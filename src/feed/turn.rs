@@ -113,7 +113,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
                 if refused {
                     pauses = &mut after_refusal;
                 }
-                exchange.report(|reported| reported.last_error = format!("XTURN: {why}"));
+                exchange.report(|reported| reported.failed(&format!("XTURN: {why}")));
                 if told.as_ref() != Some(&why) {
                     warn!(target: "feedd::feed", peer = %peer.name, %why, "cannot offer us articles over our connection");
                     told = Some(why);

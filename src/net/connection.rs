@@ -5,6 +5,7 @@
 
 use super::door::{Admitted, Entry, Seat};
 use super::gate::{Knock, Upgrade, be_turned};
+use super::incoming::Guest;
 use super::pace::Pace;
 use super::settle::{Ledger, Port};
 use super::stream::Stream;
@@ -82,6 +83,8 @@ pub(super) struct Connection {
     pub(super) knock: Option<Knock>,
     /// What the connection becomes when everything before has been sent.
     pub(super) upgrade: Option<Upgrade>,
+    /// The peer whose it is, from its first offer on.
+    pub(super) guest: Option<Guest>,
     /// Its place among its account's connections.
     pub(super) seat: Option<Seat>,
     /// Its place among its peer's connections, from its first offer on.
@@ -142,6 +145,7 @@ pub async fn serve(
         entry,
         knock: None,
         upgrade: None,
+        guest: None,
         seat: None,
         peer_seat: None,
         compressed: None,

@@ -228,7 +228,7 @@ impl Connection {
             Some((door, peer)) => door.owe(peer, &entry),
             None => Err("several peers share this address: which one is unknown".to_owned()),
         });
-        reply::sync_offer(id, owed.as_ref().map(|()| ()).map_err(String::as_str), &mut self.out);
+        reply::sync_offer(id, owed.as_ref().copied().map_err(String::as_str), &mut self.out);
     }
 
     /// COMPRESS: there is a bound to the memory that it takes.
