@@ -15,6 +15,7 @@ mod month;
 mod pair;
 #[path = "../server/prose.rs"]
 mod prose;
+mod shape;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
