@@ -60,7 +60,7 @@ pub(super) enum Opening {
 
 /// The gate of one peer.
 pub(super) struct Gate {
-    peer: Arc<Peer>,
+    pub(super) peer: Arc<Peer>,
     neighbours: Neighbours,
     /// The other peer has been out of reach since then.
     down_since: Option<Instant>,
