@@ -127,10 +127,9 @@ fn links(wanted: &Wanted) -> Result<(), String> {
     for load in LOADS {
         let mut innfeed = vec![None; wanted.round_trips_ms.len()];
         for feed @ (name, from, to) in FEEDS {
-            if with_inn || (from, to) == (Kind::Feedd, Kind::Feedd) {
-                if wanted.has(&format!("{} {name}", load.0)) {
-                    one_feed(wanted, load, feed, &mut innfeed)?;
-                }
+            let can = with_inn || (from, to) == (Kind::Feedd, Kind::Feedd);
+            if can && wanted.has(&format!("{} {name}", load.0)) {
+                one_feed(wanted, load, feed, &mut innfeed)?;
             }
         }
         println!();

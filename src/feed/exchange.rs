@@ -414,7 +414,7 @@ mod tests {
             date: Timestamp::from_unix_s(0),
             arrived: Timestamp::from_unix_s(0),
         };
-        Owed { entry: Arc::new(entry), strikes: 0 }
+        Owed::new(Arc::new(entry))
     }
 
     /// Has the scheduler been told, since the last time?
