@@ -1,12 +1,10 @@
 //! `feedd import`: articles from files into a site, through the intake that every article takes.
 //!
-//! [`source`] finds the articles, whatever they are packed in; [`feeder`] sends them by TAKETHIS over
+//! [`source`] finds the articles, whatever they are packed in; [`Feeder`] sends them by TAKETHIS over
 //! the control socket, many in flight. A stopped site is started for the time of the import, within
 //! this process and without listening to anybody, so that there is one path and not two.
 
-mod feeder;
 mod mbox;
-mod rnews;
 mod source;
 
 use super::output::{say, say_json};
@@ -18,9 +16,9 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::intake::ImportRules;
-use crate::transfer::Totals;
-use feeder::Feeder;
-use source::{Found, Source};
+use crate::transfer::batch::Found;
+use crate::transfer::{Feeder, Totals, Unsent};
+use source::Source;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
@@ -126,8 +124,8 @@ fn feed(stream: UnixStream, arguments: &Arguments, article_bytes_max: usize) -> 
                             bar.set_message(format!("{} accepted,", feeder.accepted()));
                         }
                     }
-                    Err(feeder::Unsent::Rejected(reason)) => own.reject(&reason),
-                    Err(feeder::Unsent::Closed) => return false,
+                    Err(Unsent::Rejected(reason)) => own.reject(&reason),
+                    Err(Unsent::Closed) => return false,
                 },
                 Found::Not(reason) => own.reject(reason),
             }
