@@ -19,7 +19,13 @@ pub fn from_store(store: &Store, request: &Request) -> Option<Response> {
         Request::GroupList { wildmat } => group_list(store, wildmat.as_deref()),
         Request::Entry { id } => entry(store, id),
         Request::Verify => store.verify(&|_, _| {}).map(Response::Verified).map_err(|error| explain(&error)),
-        Request::PeerList | Request::Status | Request::Reload | Request::Import { .. } => return None,
+        Request::PeerList
+        | Request::Status
+        | Request::Reload
+        | Request::BatchWrite { .. }
+        | Request::Import(_) => {
+            return None;
+        }
     };
     Some(answer.unwrap_or_else(Response::Failed))
 }

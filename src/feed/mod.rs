@@ -17,14 +17,18 @@
 //! | `cursor` | what is settled, in any order of answers |
 //! | `schedule` | pauses between attempts; deferred articles |
 //! | `gate`, `rate` | when, and how much, is sent: times of the week, backups, octets a second |
+//! | `due` | whether an article is owed, and may leave yet |
+//! | `batch` | peers that are fed by files instead of connections |
 //! | `turn` | connections that the other side has opened |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
 //!
 //! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
 //! is not sent to it. From then on nothing is left out.
 
+mod batch;
 mod cursor;
 mod dial;
+mod due;
 mod exchange;
 mod gate;
 mod outbox;
@@ -34,6 +38,7 @@ mod scheduler;
 mod sender;
 mod turn;
 
+pub use batch::{Written, write_batches};
 pub use turn::{Host, Serving};
 
 use crate::config::Peer;
@@ -63,7 +68,8 @@ pub struct FeedStatus {
     pub address: String,
     /// `connecting`, `connected (CHECK, 1 connection)`, `connected (CHECK, 1 connection, came in)`,
     /// `waiting 2.5 s to retry`, `waiting for it to connect`, `outside its schedule until Mon 22:00`,
-    /// `standing by for NAME`, `stopped`.
+    /// `standing by for NAME`, `writing batches every 3600 s`, `stopped`. Of articles in batches `offered` and
+    /// `accepted` count those written: nobody answers.
     pub state: String,
     pub cursor: u64,
     /// Log records behind the cursor: an upper bound of the articles still owed.
@@ -116,6 +122,8 @@ struct Running {
     peer: Arc<Peer>,
     exchange: Arc<Exchange>,
     controls: Controls,
+    /// Who is fed by files: asks for batches now.
+    batches: Option<batch::Asking>,
     task: JoinHandle<()>,
 }
 
@@ -192,6 +200,18 @@ impl Feeds {
         self.running().values().map(|running| running.status(last)).collect()
     }
 
+    /// Writes what a peer is owed that is fed by files into batches, now.
+    ///
+    /// # Errors
+    /// One line that says why not; what was written before stays.
+    pub async fn write_batches(&self, peer: &str) -> Result<Written, String> {
+        let asking = self.running().get(peer).and_then(|running| running.batches.clone());
+        match asking {
+            Some(asking) => asking.ask().await,
+            None => Err(batch::no_batches(peer)),
+        }
+    }
+
     /// Stops all feeds: no new offers, replies owed are awaited for at most `grace`, cursors saved.
     pub async fn stop(&self, grace: Duration) {
         let running = std::mem::take(&mut *self.running());
@@ -210,13 +230,30 @@ impl Feeds {
     fn start_peer(&self, peer: &Arc<Peer>) {
         let mut running = self.running();
         // One that is not dialled may come for what it is owed.
-        if (peer.dial.is_none() && !peer.turn) || running.contains_key(&peer.name) {
+        let by_files = peer.batch.as_ref().is_some_and(|batch| batch.out.is_some());
+        if (peer.dial.is_none() && !peer.turn && !by_files) || running.contains_key(&peer.name) {
             return;
         }
         let exchange = Arc::new(Exchange::default());
         exchange.set_rate(peer.bytes_s_max);
         self.neighbours.add(&peer.name, &exchange);
         let controls = Controls::default();
+        let gate = Gate::new(peer.clone(), self.neighbours.clone());
+        if by_files {
+            let files = batch::Files {
+                store: self.store.clone(),
+                peer: peer.clone(),
+                exchange: exchange.clone(),
+                tip: self.tip.clone(),
+                controls: controls.clone(),
+                gate,
+            };
+            let (batches, task) = batch::start(files);
+            let batches = Some(batches);
+            running
+                .insert(peer.name.clone(), Running { peer: peer.clone(), exchange, controls, batches, task });
+            return;
+        }
         let scheduler = Scheduler::new(
             self.store.clone(),
             peer.clone(),
@@ -224,7 +261,7 @@ impl Feeds {
             self.tip.clone(),
             controls.clone(),
             self.means(),
-            Gate::new(peer.clone(), self.neighbours.clone()),
+            gate,
         );
         let turning = keep_turned(peer.clone(), self.means(), exchange.clone(), controls.clone());
         let turns = peer.turn;
@@ -235,7 +272,10 @@ impl Feeds {
                 scheduler.run().await;
             }
         });
-        running.insert(peer.name.clone(), Running { peer: peer.clone(), exchange, controls, task });
+        running.insert(
+            peer.name.clone(),
+            Running { peer: peer.clone(), exchange, controls, batches: None, task },
+        );
     }
 }
 
@@ -272,11 +312,17 @@ impl Running {
             State::Away => "waiting for it to connect".to_owned(),
             State::Closed { until } => format!("outside its schedule until {until}"),
             State::Standby { of } => format!("standing by for {of}"),
+            State::Batches { every_s } => format!("writing batches every {every_s} s"),
             State::Stopped => "stopped".to_owned(),
+        };
+        let out = self.peer.batch.as_ref().and_then(|batch| batch.out.as_ref());
+        let address = match &self.peer.dial {
+            Some(dial) => dial.to_string(),
+            None => out.map(|out| out.display().to_string()).unwrap_or_default(),
         };
         FeedStatus {
             peer: self.peer.name.clone(),
-            address: self.peer.dial.as_ref().map(ToString::to_string).unwrap_or_default(),
+            address,
             state,
             cursor: reported.cursor.0,
             lag: last.saturating_sub(reported.cursor.0),

@@ -10,12 +10,12 @@
 use super::Means;
 use super::cursor::Cursor;
 use super::dial::dial;
+use super::due;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
 use super::turn::{CameIn, Turned};
-use crate::agent::contract::{Facts, owed};
 use crate::clock;
 use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
@@ -376,29 +376,12 @@ impl Scheduler {
         self.read_at = Some(Instant::now() + LOG_RETRY);
     }
 
-    /// How long the article is to stay here yet, so that a cancel may overtake it. A clock that was set
-    /// back makes that no longer than the whole delay.
     fn is_young(&self, entry: &LogEntry) -> Option<Duration> {
-        let delay_ms = i64::try_from(self.link.peer.delay_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let left_ms = entry.arrived.unix_ms().saturating_add(delay_ms) - clock::now().unix_ms();
-        (delay_ms > 0 && left_ms > 0)
-            .then(|| Duration::from_millis(u64::try_from(left_ms.min(delay_ms)).unwrap_or(0)))
+        due::is_young(&self.link.peer, entry)
     }
 
-    /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it
-    /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
-        let peer = &self.link.peer;
-        let facts = Facts {
-            newsgroups: &entry.newsgroups,
-            distribution: &entry.distribution,
-            octets: entry.len,
-            path: &entry.path,
-            date: entry.date,
-            now: clock::now(),
-            kind: entry.kind,
-        };
-        owed(peer, &entry.source, entry.kept, &facts).is_ok()
+        due::is_owed(&self.link.peer, entry)
     }
 
     // -- the cursor on disk --

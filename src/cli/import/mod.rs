@@ -68,6 +68,11 @@ impl Entrance {
     /// Finds the running site, or starts a stopped one for the time of the command, within this process
     /// and without listening to anybody, so that there is one path and not two.
     pub(super) fn of(site: Site) -> Result<Self, Failure> {
+        Self::for_peer(site, "")
+    }
+
+    /// The same; a site that is started knows this peer, whose articles come.
+    pub(super) fn for_peer(site: Site, peer: &str) -> Result<Self, Failure> {
         let data = site.data().to_path_buf();
         if site.ask_running(&Request::Status)?.is_some() {
             return Ok(Self { data, own: None });
@@ -76,7 +81,11 @@ impl Entrance {
         let mut config: Config = site.config;
         config.site.listen.clear();
         config.site.listen_tls.clear();
-        config.peers.clear();
+        // Nobody is fed meanwhile; what the others are owed they get when the site runs again.
+        config.peers.retain(|known| known.name == peer);
+        for known in &mut config.peers {
+            (known.dial, known.turn, known.batch) = (None, false, None);
+        }
         let runtime = run::runtime()?;
         let daemon = runtime
             .block_on(Daemon::start(config, site.path, groups))

@@ -154,3 +154,107 @@ impl<R: BufRead> Read for LzwReader<R> {
 fn broken() -> io::Error {
     io::Error::new(ErrorKind::InvalidData, "broken data behind the head of compress")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// Packs as compress(1) does, for tests; the table is emptied every `clear_every` codes.
+    fn pack(octets: &[u8], bits_max: u32, clear_every: usize) -> Vec<u8> {
+        let mut out = vec![0x1f, 0x9d, 0x80 | u8::try_from(bits_max).unwrap()];
+        let (mut table, mut next, mut bits) = (HashMap::new(), 257_usize, BITS_MIN);
+        let mut group: Vec<bool> = Vec::new();
+        let put = |group: &mut Vec<bool>, code: usize, bits: u32| {
+            group.extend((0..bits).map(|bit| code >> bit & 1 == 1));
+        };
+        // Groups are whole, but for the last one.
+        let flush = |group: &mut Vec<bool>, whole: Option<u32>, out: &mut Vec<u8>| {
+            if let Some(bits) = whole {
+                group.resize(group.len().next_multiple_of(bits as usize * 8), false);
+            }
+            for octet in group.chunks(8) {
+                out.push(octet.iter().enumerate().map(|(bit, set)| u8::from(*set) << bit).sum());
+            }
+            group.clear();
+        };
+        let mut rest = octets;
+        let mut codes = 0;
+        let mut first = true;
+        while !rest.is_empty() {
+            let mut len = 1;
+            while len < rest.len() && table.contains_key(&rest[..=len]) {
+                len += 1;
+            }
+            let code = if len == 1 { usize::from(rest[0]) } else { table[&rest[..len]] };
+            put(&mut group, code, bits);
+            codes += 1;
+            // The reader makes an entry with each code but the first: it is one entry behind.
+            if !first && next > (1 << bits) - 1 && bits < bits_max {
+                flush(&mut group, Some(bits), &mut out);
+                bits += 1;
+            }
+            first = false;
+            if len < rest.len() && next < 1 << bits_max {
+                table.insert(rest[..=len].to_vec(), next);
+                next += 1;
+            }
+            rest = &rest[len..];
+            if codes % clear_every == 0 {
+                put(&mut group, usize::from(CLEAR), bits);
+                flush(&mut group, Some(bits), &mut out);
+                (next, bits, first) = (257, BITS_MIN, true);
+                table.clear();
+            }
+        }
+        flush(&mut group, None, &mut out);
+        out
+    }
+
+    fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
+        let mut octets = Vec::new();
+        LzwReader::new(packed)?.read_to_end(&mut octets)?;
+        Ok(octets)
+    }
+
+    /// What compress(1) makes of a line, twice.
+    const LINES: &[u8] = b"TOBEORNOTTOBEORTOBEORNOT\nTOBEORNOTTOBEORTOBEORNOT\n";
+    const PACKED: [u8; 34] = [
+        0x1f, 0x9d, 0x90, 0x54, 0x9e, 0x08, 0x29, 0xf2, 0x44, 0x8a, 0x93, 0x27, 0x54, 0x02, 0x0e, 0x2c, 0xa8,
+        0x90, 0xa0, 0x41, 0x84, 0x0a, 0x1a, 0x16, 0x3c, 0x98, 0x50, 0xa0, 0x43, 0x89, 0x0f, 0xa9, 0x28, 0x00,
+    ];
+
+    #[test]
+    fn what_compress_packed_is_unpacked() {
+        assert_eq!(unpack(&PACKED).unwrap(), LINES);
+    }
+
+    #[test]
+    fn codes_grow_and_tables_are_emptied() {
+        let text: Vec<u8> = (0..40_000_u32).flat_map(|n| (n * n % 1009).to_string().into_bytes()).collect();
+        for (bits_max, clear_every) in
+            [(9, usize::MAX), (12, usize::MAX), (12, 700), (16, usize::MAX), (16, 3000)]
+        {
+            let packed = pack(&text, bits_max, clear_every);
+            assert!(unpack(&packed).unwrap() == text, "{bits_max} bits, emptied every {clear_every} codes");
+        }
+        assert_eq!(unpack(&pack(&[b'a'; 1000], 16, usize::MAX)).unwrap(), [b'a'; 1000]);
+    }
+
+    #[test]
+    fn broken_data_is_an_error_or_other_octets_and_nothing_worse() {
+        for at in 0..PACKED.len() {
+            for bit in 0..8 {
+                let mut damaged = PACKED;
+                damaged[at] ^= 1 << bit;
+                if let Ok(octets) = unpack(&damaged) {
+                    assert!(octets.len() < 10_000);
+                }
+            }
+        }
+        for head in [&b""[..], b"\x1f\x9d", b"\x1f\x9d\x88", b"\x1f\x9d\x91", b"\x1f\x8b\x90"] {
+            assert!(unpack(head).is_err());
+        }
+    }
+}

@@ -144,7 +144,9 @@ fn read_layer(
     let mut text = Vec::new();
     (&mut input).take(article_bytes_max as u64 + 1).read_to_end(&mut text)?;
     match article_or_not((text.len() <= article_bytes_max).then_some(&text)) {
-        Found::Not(why) => Err(io::Error::new(ErrorKind::InvalidData, format!("no batch, and no article: {why}"))),
+        Found::Not(why) => {
+            Err(io::Error::new(ErrorKind::InvalidData, format!("no batch, and no article: {why}")))
+        }
         article => {
             sink(article);
             Ok(())
@@ -165,10 +167,9 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let octets = self.inner.read(into)?;
-        self.left = self
-            .left
-            .checked_sub(octets as u64)
-            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "a batch that unpacks to more than 16 GiB"))?;
+        self.left = self.left.checked_sub(octets as u64).ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidData, "a batch that unpacks to more than 16 GiB")
+        })?;
         Ok(octets)
     }
 }

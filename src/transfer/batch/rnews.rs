@@ -22,7 +22,8 @@ pub fn read(
             return Ok(());
         }
         let Some(octets) = octets(&line) else {
-            let is_whole = line.ends_with(b"\n") || !MARK.starts_with(line.get(..MARK.len()).unwrap_or(&line));
+            let is_whole =
+                line.ends_with(b"\n") || !MARK.starts_with(line.get(..MARK.len()).unwrap_or(&line));
             return Err(if is_whole { no_mark() } else { ends_early() });
         };
         let mut article = (&mut *input).take(octets);
