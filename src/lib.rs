@@ -9,8 +9,8 @@
 //! |---|---|---|
 //! | 0 ground | [`wildmat`] [`clock`] [`random`] [`decimal`] [`limits`] | nothing; only `clock` reads time, `limits` has every maximum |
 //! | 1 words | [`wire`] [`article`] [`binary`] | the grammar of RFC 3977/4644 and of RFC 5536, files in articles: bytes in, types out |
-//! | 2 rules | [`agent`] [`access`] [`accounts`] [`tls`] [`session`] [`config`] | RFC 5537's duties as pure verdicts; who may what; sans-IO connections; checked config |
-//! | 3 keeping | [`store`] | spool log (the truth) and index (sled, derived) |
+//! | 2 rules | [`agent`] [`access`] [`accounts`] [`tls`] [`session`] [`config`] [`sync`] | RFC 5537's duties as pure verdicts; who may what; sans-IO connections; checked config |
+//! | 3 keeping | [`store`] [`journal`] | spool log (the truth) and index (sled, derived); the operator's logs of articles and replies |
 //! | 4 moving | [`intake`] [`feed`] [`net`] [`transport`] [`admin`] [`client`] [`transfer`] | the one path an article takes; who is owed what; connections; the sockets, TLS and compression below them; the operator; a newsreader's side; files to and from servers |
 //! | 5 house | [`daemon`] [`cli`] and the binaries | wiring, reload, ordered shutdown; the commands |
 //!
@@ -34,11 +34,13 @@ pub mod daemon;
 pub mod decimal;
 pub mod feed;
 pub mod intake;
+pub mod journal;
 pub mod limits;
 pub mod net;
 pub mod random;
 pub mod session;
 pub mod store;
+pub mod sync;
 pub mod tls;
 pub mod transfer;
 pub mod transport;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 const LEVELS: [&[&str]; 6] = [
     &["wildmat", "clock", "decimal", "limits", "random"],
     &["wire", "article", "binary"],
-    &["agent", "access", "accounts", "session", "config", "tls"],
-    &["store"],
+    &["agent", "access", "accounts", "session", "config", "tls", "sync"],
+    &["store", "journal"],
     &["intake", "feed", "net", "transport", "admin", "client", "transfer"],
     &["daemon", "cli", "main", "bin"],
 ];

@@ -49,8 +49,7 @@ impl Client {
         })
     }
 
-    /// Has it shown a key of the peer's?
-    pub fn has_key_of(&self, peer: &Peer) -> bool {
+    fn has_key_of(&self, peer: &Peer) -> bool {
         self.shown.as_ref().is_some_and(|shown| peer.keys.iter().any(|&key| shown.is(key)))
     }
 
@@ -83,13 +82,22 @@ pub(super) fn may_be_behind_tls(peer: &Peer) -> bool {
     !peer.keys.is_empty() || needs_tls(peer)
 }
 
-/// What the log says of somebody who shows a certificate that is nobody's: the fingerprint that it has,
-/// and those of the peers that it may want to be, by the names in the certificate or by its address.
+/// Somebody shows a certificate that is nobody's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongKey {
+    /// By the names in it, or by its address, it wants to be a certain peer.
+    pub is_meant: bool,
+    /// What the log says: the fingerprint that it has, and those of the peers that it may want to be.
+    pub line: String,
+}
+
+/// What is to be told of the certificate of somebody who connects, if it is no peer's. Not of one who is
+/// another peer by its address: sites show their certificate to whoever asks for one.
 pub fn wrong_key(
     client: &Client,
     peers: &[Arc<Peer>],
     hosts: &HashMap<String, Vec<IpAddr>>,
-) -> Option<String> {
+) -> Option<WrongKey> {
     /// More than these would only fill the line.
     const NAMED_MAX: usize = 3;
     let shown = client.shown.as_ref()?;
@@ -113,15 +121,20 @@ pub fn wrong_key(
             format!("peer \"{}\" has {}", peer.name, keys.join(" or "))
         })
         .collect();
-    Some(if meant.is_empty() {
-        format!("it shows the key {print}, which is no peer's")
-    } else {
+    let is_meant = !meant.is_empty();
+    if !is_meant && !client.peers(peers, hosts).is_empty() {
+        return None;
+    }
+    let line = if is_meant {
         let meant = meant.join(", ");
         format!(
             "it shows the key {print}, but {meant}; if its operator confirms the new key, change \"pin\" \
              in peers.toml"
         )
-    })
+    } else {
+        format!("it shows the key {print}, which is no peer's")
+    };
+    Some(WrongKey { is_meant, line })
 }
 
 #[cfg(test)]
@@ -203,17 +216,20 @@ mod tests {
 
     #[test]
     fn a_wrong_key_is_told_with_both_fingerprints() {
-        let peers = [peer("pinned", keyed), peer("other", |peer| from_loopback(peer))];
+        let peers = [peer("pinned", keyed), peer("other", from_loopback)];
         let unknown = "sha256:0000000000000000000000000000000000000000000000000000000000000002";
         let told = |shown| wrong_key(&client("192.0.2.1", true, shown, None), &peers, &HashMap::new());
-        let line = told(shown(unknown)).unwrap();
+        let WrongKey { is_meant, line } = told(shown(unknown)).unwrap();
         assert!(line.contains(unknown) && line.contains(KEY) && line.contains("\"pinned\""), "{line}");
         let mut nobody = shown(unknown);
         if let Some(shown) = &mut nobody {
             shown.names.clear();
         }
-        let line = told(nobody).unwrap();
-        assert!(line.contains(unknown) && !line.contains(KEY), "{line}");
+        let stranger = told(nobody.clone()).unwrap();
+        assert!(is_meant && !stranger.is_meant);
+        assert!(stranger.line.contains(unknown) && !stranger.line.contains(KEY), "{}", stranger.line);
+        let near = client("127.0.0.1", true, nobody, None);
+        assert_eq!(wrong_key(&near, &peers, &HashMap::new()), None, "its address is enough");
         assert_eq!(told(shown(KEY)), None);
         assert_eq!(told(None), None);
     }

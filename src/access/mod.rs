@@ -12,7 +12,7 @@ mod quotas;
 mod throttle;
 
 pub use crate::config::Scope;
-pub use client::{Client, wrong_key};
+pub use client::{Client, WrongKey, wrong_key};
 pub use quotas::{Exceeded, Key, Quotas};
 pub use throttle::Throttle;
 

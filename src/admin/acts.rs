@@ -20,12 +20,13 @@ pub fn from_store(store: &Store, request: &Request) -> Option<Response> {
         Request::Entry { id } => entry(store, id),
         Request::Verify => store.verify(&|_, _| {}).map(Response::Verified).map_err(|error| explain(&error)),
         Request::PeerList
+        | Request::Sync { .. }
+        | Request::PeerStatus
+        | Request::Trace { .. }
         | Request::Status
         | Request::Reload
         | Request::BatchWrite { .. }
-        | Request::Import(_) => {
-            return None;
-        }
+        | Request::Import(_) => return None,
     };
     Some(answer.unwrap_or_else(Response::Failed))
 }

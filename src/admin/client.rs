@@ -15,6 +15,23 @@ pub fn ask(data: &Path, request: &Request) -> io::Result<Option<Response>> {
     if line.is_empty() { Err(ended()) } else { Ok(Some(serde_json::from_slice(&line)?)) }
 }
 
+/// Asks for something that takes long: `told` has how far it is, and the last answer is given back.
+pub fn follow(data: &Path, request: &Request, mut told: impl FnMut(String)) -> io::Result<Option<Response>> {
+    let Some(stream) = send(data, request)? else { return Ok(None) };
+    let mut lines = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        lines.read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Err(ended());
+        }
+        match serde_json::from_slice(&line)? {
+            Response::Progress(text) => told(text),
+            last => return Ok(Some(last)),
+        }
+    }
+}
+
 /// Asks the site to go over to NNTP: the connection that the greeting comes on, or the answer that
 /// says why not. None when the site does not run.
 pub fn import(data: &Path, rules: &ImportRules) -> io::Result<Option<Result<UnixStream, String>>> {

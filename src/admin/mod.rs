@@ -12,7 +12,8 @@ pub mod client;
 pub mod protocol;
 pub mod server;
 mod socket;
+pub mod trace;
 
 pub use acts::from_store;
-pub use protocol::{EntryRow, GroupRow, PeerRow, Request, Response, SiteStatus};
+pub use protocol::{EntryRow, GroupRow, PeerRow, PeerStatus, Request, Response, SiteStatus};
 pub use socket::{SOCKET, bind};

@@ -1,9 +1,11 @@
 //! The control socket's words: one [`Request`] and one [`Response`] per connection, each a line of JSON.
 
+use super::trace::Trace;
 use crate::article::ArticleKind;
 use crate::config::Peer;
-use crate::feed::FeedStatus;
+use crate::feed::{FeedStatus, SyncReport};
 use crate::intake::ImportRules;
+use crate::net::IncomingStatus;
 use crate::store::{Group, LogEntry, Stats, VerifyReport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +47,21 @@ pub enum Request {
         /// Its Message-ID.
         id: String,
     },
+    /// Make sure that a peer has what it should have, and that this site has what it has for it. Answered by
+    /// [`Response::Progress`] now and then, and [`Response::Synced`].
+    Sync {
+        /// The peer's name.
+        peer: String,
+        /// Articles since then, by their own dates; Unix seconds.
+        since_s: i64,
+    },
+    /// What came from each peer and went to it.
+    PeerStatus,
+    /// Everything that is known of an article.
+    Trace {
+        /// Its Message-ID.
+        id: String,
+    },
     /// The figures of the site.
     Status,
     /// Check every record of the spool.
@@ -71,8 +88,16 @@ pub enum Response {
     Groups(Vec<GroupRow>),
     /// To [`Request::PeerList`].
     Peers(Vec<PeerRow>),
+    /// How far a request is that takes long; another answer follows.
+    Progress(String),
+    /// To [`Request::Sync`].
+    Synced(Box<SyncReport>),
     /// To [`Request::Entry`]; none: the site has no such article.
     Entry(Option<Box<EntryRow>>),
+    /// To [`Request::PeerStatus`].
+    PeerStatus(Vec<PeerStatus>),
+    /// To [`Request::Trace`].
+    Trace(Box<Trace>),
     /// To [`Request::Status`].
     Status(Box<SiteStatus>),
     /// To [`Request::Verify`].
@@ -168,6 +193,38 @@ pub struct PeerRow {
     pub feed: Option<FeedStatus>,
 }
 
+/// What came from a peer and went to it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PeerStatus {
+    /// Its name; an address, where several peers offer from one.
+    pub peer: String,
+    /// None: it is sent nothing.
+    pub out: Option<FeedStatus>,
+    /// None: it has offered nothing since the site started.
+    pub incoming: Option<IncomingStatus>,
+}
+
+impl PeerStatus {
+    /// The rows of these peers, then of addresses that several of them share.
+    pub fn rows(peers: &[Peer], mut feeds: Vec<FeedStatus>, mut incoming: Vec<IncomingStatus>) -> Vec<Self> {
+        let mut rows: Vec<Self> = peers
+            .iter()
+            .map(|peer| Self {
+                peer: peer.name.clone(),
+                out: feeds.extract_if(.., |feed| feed.peer == peer.name).next(),
+                incoming: incoming.extract_if(.., |row| row.peer == peer.name).next(),
+            })
+            .collect();
+        rows.extend(incoming.into_iter().map(|row| Self {
+            peer: row.peer.clone(),
+            out: None,
+            incoming: Some(row),
+        }));
+        rows
+    }
+}
+
 /// The figures of a site. A stopped site has no addresses, connections and feeds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -235,6 +292,8 @@ mod tests {
             Request::GroupRemove { name: "local.test".to_owned() },
             Request::GroupList { wildmat: None },
             Request::PeerList,
+            Request::PeerStatus,
+            Request::Trace { id: "<1@a.example>".to_owned() },
             Request::Status,
             Request::Verify,
             Request::Reload,

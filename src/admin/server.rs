@@ -3,10 +3,12 @@
 use super::protocol::{REQUEST_MAX, Request, Response};
 use crate::intake::ImportRules;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 /// How long a request may take to arrive.
@@ -18,6 +20,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait Control: Send + Sync + 'static {
     /// Answers everything but [`Request::Import`].
     fn answer(&self, request: Request) -> impl Future<Output = Response> + Send;
+
+    /// Answers [`Request::Sync`]; `say` is told how far it is.
+    fn sync(
+        &self,
+        peer: String,
+        since_s: i64,
+        say: UnboundedSender<String>,
+    ) -> impl Future<Output = Response> + Send;
 
     /// Speaks NNTP on a connection whose import has been granted, until it ends; the greeting comes
     /// first. The articles are those of [`crate::intake::Origin::Import`] by these rules.
@@ -60,9 +70,28 @@ async fn converse<C: Control>(mut stream: UnixStream, control: &C) {
         if reply(&mut stream, &Response::Import).await {
             control.import(stream, rules).await;
         }
+    } else if let Request::Sync { peer, since_s } = request {
+        sync(&mut stream, control, peer, since_s).await;
     } else {
         let response = control.answer(request).await;
         reply(&mut stream, &response).await;
+    }
+}
+
+/// A sync, with lines that tell how far it is. It ends when nobody listens any more.
+async fn sync<C: Control>(stream: &mut UnixStream, control: &C, peer: String, since_s: i64) {
+    let (say, mut said) = unbounded_channel();
+    let mut syncing = pin!(control.sync(peer, since_s, say));
+    loop {
+        let response = tokio::select! {
+            biased;
+            Some(progress) = said.recv() => Response::Progress(progress),
+            done = &mut syncing => done,
+        };
+        let more = matches!(response, Response::Progress(_));
+        if !reply(stream, &response).await || !more {
+            return;
+        }
     }
 }
 

@@ -13,15 +13,19 @@ pub mod feedc;
 mod group;
 mod import;
 mod init;
+mod moment;
 mod output;
 mod peer;
 mod peer_key;
+mod peer_status;
 mod pull;
 mod run;
 mod site;
 mod status;
 mod store;
+mod sync;
 mod terminal;
+mod trace;
 mod user;
 
 use crate::config::Mistake;
@@ -89,6 +93,11 @@ enum Command {
     User(user::Arguments),
     /// Show the figures of the site
     Status(Report),
+    /// Tell the story of an article: who brought it, where it is, what each peer said of it
+    ///
+    /// On a running site it is asked, of a stopped one the files are read. Where the site has never seen the
+    /// article, the exit code is 1.
+    Trace(trace::Arguments),
     /// Make the index anew from the spool; the site must be stopped
     Rebuild(ConfigFile),
     /// Check every article in the spool against its checksum, and the index against the spool
@@ -110,6 +119,12 @@ enum Command {
     /// been brought is kept in a file: the same command goes on where it was stopped, and brings what is
     /// new when it is run again.
     Pull(pull::Arguments),
+    /// Make sure that a peer has what it should have, and this site what the peer has for it, with a proof
+    ///
+    /// With a peer that is feedd, what both have is compared and what is missing moves both ways; any other
+    /// peer is offered everything once more. The last line says how many articles both have of those that
+    /// they should have; the command fails where one is missing.
+    Sync(sync::Arguments),
     /// Show a federation at work: some sites on this machine, in a temporary folder
     Demo(demo::Arguments),
 }
@@ -142,12 +157,14 @@ pub fn feedd() -> ExitCode {
         Command::Peer(arguments) => peer::peer(&arguments),
         Command::User(arguments) => user::user(&arguments),
         Command::Status(report) => status::status(&report),
+        Command::Trace(arguments) => trace::trace(&arguments),
         Command::Rebuild(file) => store::rebuild(&file),
         Command::Verify(report) => store::verify(&report),
         Command::Reload(file) => status::reload(&file),
         Command::Import(arguments) => import::import(&arguments),
         Command::Batch(command) => batch::batch(&command),
         Command::Pull(arguments) => pull::pull(&arguments),
+        Command::Sync(arguments) => sync::sync(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
     };
     match done {

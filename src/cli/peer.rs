@@ -24,6 +24,8 @@ enum Act {
     Add(Box<Add>),
     /// List the peers and how their feeds stand
     List(Report),
+    /// Show what goes to each peer and comes from it: counts, rates, lag, reasons, the last error
+    Status(super::peer_status::Arguments),
     /// Say whether an article goes to a peer, and is accepted from it, and which rule decides
     Explain(super::explain::Arguments),
     /// Print this site's own public key, and the command that makes this site a peer of another
@@ -105,6 +107,7 @@ pub(super) fn peer(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.act {
         Act::Add(add) => self::add(add),
         Act::List(report) => list(report),
+        Act::Status(arguments) => super::peer_status::status(arguments),
         Act::Explain(arguments) => super::explain::explain(arguments),
         Act::Key(report) => super::peer_key::key(report),
     }

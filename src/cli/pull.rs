@@ -1,13 +1,12 @@
 //! `feedd pull`: the articles of another server, got as a reader gets them.
 
 use super::import::Entrance;
+use super::moment::moment;
 use super::output::{counted, say, say_json, size};
 use super::site::Site;
 use super::{ConfigFile, Failure};
 use crate::admin::{Request, Response};
-use crate::article::date;
 use crate::client::{Client, ClientError, ListedGroup, Login, Password, Security, Server};
-use crate::clock::{self, Timestamp};
 use crate::config::octets_of;
 use crate::intake::ImportRules;
 use crate::tls::Fingerprint;
@@ -236,32 +235,12 @@ fn server(arguments: &Arguments) -> Result<Server, Failure> {
 }
 
 fn extent(arguments: &Arguments) -> Result<Extent, Failure> {
-    let since = arguments.since.as_deref().map(time).transpose()?;
+    let since = arguments.since.as_deref().map(moment).transpose()?;
     Ok(match (arguments.newnews, since, arguments.last) {
         (true, since, _) => Extent::NewNews(since.unwrap_or_default()),
         (false, Some(since), _) => Extent::Since(since),
         (false, None, Some(count)) => Extent::Last(count),
         (false, None, None) => Extent::All,
-    })
-}
-
-/// A date, a date of a header field, or how long ago.
-fn time(text: &str) -> Result<Timestamp, Failure> {
-    let midnight = format!("{text} 00:00:00");
-    let day = chrono::NaiveDateTime::parse_from_str(&midnight, "%Y-%m-%d %H:%M:%S");
-    let ago = || {
-        let (count, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let seconds = match unit {
-            "d" => 86_400,
-            "h" => 3600,
-            "w" => 7 * 86_400,
-            _ => return None,
-        };
-        Some(clock::now().plus_s(-count.parse::<i64>().ok()?.checked_mul(seconds)?))
-    };
-    let day = day.ok().map(|day| Timestamp::from_unix_s(day.and_utc().timestamp()));
-    day.or_else(ago).or_else(|| date::parse(text.as_bytes())).ok_or_else(|| {
-        Failure::because(format!("--since {text:?} is no time; write 2026-11-01 (UTC), 36h, 30d or 8w"))
     })
 }
 
@@ -297,21 +276,5 @@ impl Watcher for Bar {
 
     fn advances(&self, numbers: u64) {
         self.0.inc(numbers);
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_days_or_how_long_ago() {
-        assert_eq!(time("2026-11-01").unwrap(), Timestamp::from_unix_s(1_793_491_200));
-        let ago = clock::now().unix_s() - time("36h").unwrap().unix_s();
-        assert!((36 * 3600..36 * 3600 + 60).contains(&ago), "{ago}");
-        for text in ["", "d", "x", "2026-13-01", "3y", "-"] {
-            assert!(time(text).is_err(), "{text}");
-        }
     }
 }

@@ -18,9 +18,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// What is logged, in the syntax of `RUST_LOG`.
 const LOG_VARIABLE: &str = "FEEDD_LOG";
-/// Everything an operator should see, without the newslog: a line per article is a fifth of the cost
-/// of an article, and its operator asks for it with `FEEDD_LOG=info,newslog=info`.
-const LOG_DEFAULT: &str = "info,newslog=off";
+/// Everything an operator should see. Articles have logs of their own: see [`crate::journal`].
+const LOG_DEFAULT: &str = "info";
 
 /// The one line on stdout that says that the site serves.
 #[derive(Debug, PartialEq, Eq)]

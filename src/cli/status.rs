@@ -103,7 +103,7 @@ fn shown(status: &SiteStatus) -> String {
 
 /// Counters that are told together, if there is something to tell: the line's title, and for each
 /// its name and what it says.
-const TALLIES: [(&str, &[(&str, &str)]); 4] = [
+const TALLIES: [(&str, &[(&str, &str)]); 5] = [
     ("taken", &[("accepted", "accepted"), ("rejected", "rejected"), ("deferred", "deferred")]),
     (
         "clients",
@@ -132,6 +132,7 @@ const TALLIES: [(&str, &[(&str, &str)]); 4] = [
             ("crossposts_too_wide", "crossposts too wide"),
         ],
     ),
+    ("logs", &[("log_lines_lost", "lines dropped, the disk is slow or full")]),
     ("cut", &[("idle_cut", "idle"), ("slow_cut", "too slow"), ("logins_slowed", "logins slowed")]),
 ];
 
@@ -156,7 +157,14 @@ fn duration(seconds: u64) -> String {
 
 /// Makes the running site read its config again; it keeps the old one if the new one is wrong.
 pub(super) fn reload(file: &ConfigFile) -> Result<(), Failure> {
-    let site = Site::load(file)?;
+    let site = match Site::load(file) {
+        // Where the site is stands in the very file that is wrong: it is not even asked.
+        Err(Failure::Config(mistakes)) => {
+            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            return Err(Failure::Because(format!("the old config stays in force:\n{}", lines.join("\n"))));
+        }
+        site => site?,
+    };
     match site.ask_running(&Request::Reload)? {
         Some(Response::Done(what)) => say(what),
         Some(other) => Err(Failure::because(format!("an unexpected answer: {other:?}"))),

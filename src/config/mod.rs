@@ -53,6 +53,10 @@ pub const RULE_PERIOD_S: u64 = 86_400;
 /// Octets after which a segment of the spool log is sealed, default: large enough that a busy site
 /// has few files, small enough that expiry can drop one.
 pub const SEGMENT_BYTES: u64 = 1 << 30;
+/// The folder of the logs in the data folder.
+pub const LOGS: &str = "log";
+/// Octets that the news log and the feeds' log keep each, default: two million lines.
+pub const LOG_BYTES_MAX: u64 = 256 << 20;
 /// Connections opened to one peer at most, default: enough that one large article does not hold up
 /// the small ones behind it.
 pub const PEER_CONNECTIONS: usize = 4;
@@ -101,6 +105,12 @@ pub struct Site {
     /// none: no cutoff. That is the default, because the history forgets nothing: an old article
     /// cannot come back, and what a peer brings after a month of silence is not lost.
     pub cutoff_days: Option<u32>,
+    /// The news log, resolved as `data` is; empty: none is kept; none: see [`Site::news_log`].
+    pub newslog: Option<PathBuf>,
+    /// The feeds' log, likewise.
+    pub feedlog: Option<PathBuf>,
+    /// Octets that each of the two keeps at most, older parts included.
+    pub log_bytes_max: u64,
     /// `[limits]`.
     pub limits: Limits,
 }
@@ -276,7 +286,30 @@ impl Default for Site {
             clear_logins: false,
             rules: Vec::new(),
             cutoff_days: None,
+            newslog: None,
+            feedlog: None,
+            log_bytes_max: LOG_BYTES_MAX,
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Site {
+    /// Where the log of articles in INN's form is kept, by default in the data folder; none: nowhere.
+    pub fn news_log(&self) -> Option<PathBuf> {
+        self.log(self.newslog.as_ref(), "news")
+    }
+
+    /// Where the log of the feeds is kept, likewise.
+    pub fn feed_log(&self) -> Option<PathBuf> {
+        self.log(self.feedlog.as_ref(), "feeds")
+    }
+
+    fn log(&self, set: Option<&PathBuf>, name: &str) -> Option<PathBuf> {
+        match set {
+            Some(path) if path.as_os_str().is_empty() => None,
+            Some(path) => Some(path.clone()),
+            None => Some(self.data.join(LOGS).join(name)),
         }
     }
 }

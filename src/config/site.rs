@@ -1,15 +1,29 @@
 //! `feedd.toml`: keys, ranges, and what they must agree on.
 
 use super::document::{At, Document, Section};
-use super::{CERTIFICATE, KEY, Limits, Mistake, Network, SEGMENT_BYTES, Site, TlsFiles, rules};
+use super::{
+    CERTIFICATE, KEY, LOG_BYTES_MAX, Limits, Mistake, Network, SEGMENT_BYTES, Site, TlsFiles, rules,
+};
 use crate::article::PathIdentity;
 use crate::article::path::BadPathIdentity;
 use crate::limits::{self, OWN_IDENTITY_MAX};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 9] =
-    ["identity", "listen", "listen_tls", "data", "peers", "cutoff_days", "tls", "access", "limits"];
+const KEYS: [&str; 12] = [
+    "identity",
+    "listen",
+    "listen_tls",
+    "data",
+    "peers",
+    "cutoff_days",
+    "newslog",
+    "feedlog",
+    "log_bytes_max",
+    "tls",
+    "access",
+    "limits",
+];
 const TLS_KEYS: [&str; 3] = ["certificate", "key", "client_authorities"];
 const ACCESS_KEYS: [&str; 5] = ["readers", "posters", "users", "clear_logins", "rule"];
 const LIMITS_KEYS: [&str; 10] = [
@@ -41,6 +55,12 @@ pub(super) fn check(file: &Path, text: &str) -> (Site, Vec<Mistake>) {
     });
     for path in [&mut site.data, &mut site.peers, &mut site.users].into_iter().chain(tls) {
         *path = folder.join(&*path);
+    }
+    // An empty one stays empty: no such log is kept.
+    for log in [&mut site.newslog, &mut site.feedlog].into_iter().flatten() {
+        if !log.as_os_str().is_empty() {
+            *log = folder.join(&*log);
+        }
     }
     (site, document.into_mistakes())
 }
@@ -90,6 +110,15 @@ fn read(root: &Section<'_, '_>, site: &mut Site) {
             format!("add [tls] with certificate = \"{CERTIFICATE}\" and key = \"{KEY}\""),
         );
     }
+    for (key, place) in [("newslog", &mut site.newslog), ("feedlog", &mut site.feedlog)] {
+        *place = root.text(key, "\"data/log/news\"").map(|text| PathBuf::from(text.value));
+    }
+    if let Some(at) =
+        root.position("feedlog").filter(|_| site.news_log().is_some() && site.news_log() == site.feed_log())
+    {
+        root.mistake(at, "\"newslog\" and \"feedlog\" are the same file", "give each a file of its own");
+    }
+    site.log_bytes_max = root.octets("log_bytes_max", LOG_BYTES_MAX, 1 << 20..=1 << 40).value;
     let days = root.number("cutoff_days", 0, 0..=36_500).value;
     site.cutoff_days = u32::try_from(days).ok().filter(|days| *days > 0);
     if let Some(section) = root.section("limits", &LIMITS_KEYS) {

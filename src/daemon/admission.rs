@@ -1,6 +1,6 @@
 //! Who is who at a site: the rules in force, and what they say of somebody who connects.
 
-use crate::access::{self, Client, Key, LoginHelps, counted_address};
+use crate::access::{self, Client, Key, LoginHelps, WrongKey, counted_address};
 use crate::accounts::{Account, Accounts, AccountsFile};
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Peer, Source};
@@ -8,6 +8,7 @@ use crate::feed::{Feeds, Means};
 use crate::intake::Origin;
 use crate::net::{Admitted, Door, TurnedOver};
 use crate::session::Rights;
+use crate::store::LogEntry;
 use crate::tls::client::OwnCertificate;
 use crate::tls::server::{Clients, ServerTls, TlsError};
 use crate::transport::Transport;
@@ -225,7 +226,7 @@ impl Door for Admission {
         names.iter().find_map(|name| self.accounts.find(name))
     }
 
-    fn wrong_key(&self, client: &Client) -> Option<String> {
+    fn wrong_key(&self, client: &Client) -> Option<WrongKey> {
         let rules = self.rules();
         access::wrong_key(client, &rules.peers, &rules.hosts)
     }
@@ -244,6 +245,10 @@ impl Door for Admission {
 
     fn news(&self) -> CancellationToken {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn owe(&self, peer: &str, entry: &LogEntry) -> Result<(), String> {
+        self.feeds.owe(peer, std::slice::from_ref(entry)).map(drop)
     }
 
     fn takes_turns(&self, peer: &str) -> bool {

@@ -7,15 +7,19 @@
 mod admission;
 mod batches;
 mod host;
+mod reload;
 
-use crate::admin::{self, PeerRow, Request, Response, SiteStatus};
-use crate::article::NewsgroupName;
+use crate::admin::trace::{Sources, trace};
+use crate::admin::{self, PeerRow, PeerStatus, Request, Response, SiteStatus};
+use crate::article::{MessageId, NewsgroupName};
+use crate::clock::Timestamp;
 use crate::config::{Config, Mistake, Peer};
 use crate::feed::{Feeds, Means};
 use crate::intake::{ImportRules, Intake, Origin};
+use crate::journal::Journals;
 use crate::net::{self, Admitted, Counters, Service};
 use crate::session::Rights;
-use crate::store::{GroupStatus, Options, Seq, Store, StoreError};
+use crate::store::{GroupStatus, Options, Seq, Store, StoreError, Wait};
 use crate::transport::Transport;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -25,6 +29,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +58,8 @@ pub struct Daemon {
 struct Inner {
     config_path: Option<PathBuf>,
     config: Mutex<Arc<Config>>,
+    /// What it was started with: some of it stays until a restart.
+    began: Arc<Config>,
     admission: Arc<Admission>,
     store: Store,
     service: Arc<Service>,
@@ -101,20 +108,21 @@ impl Daemon {
             .map_err(|error| StartError(format!("cannot open the control socket: {error}")))?;
         let stop = CancellationToken::new();
         let intake = Intake::new(store.clone(), site.clone());
-        let service = Arc::new(Service::new(
-            store.clone(),
-            intake,
-            site.identity.to_string(),
-            site.limits.clone(),
-            stop.clone(),
-        ));
+        let mut service =
+            Service::new(store.clone(), intake, site.identity.to_string(), site.limits.clone(), stop.clone());
+        let journals =
+            Journals::open(site.news_log().as_deref(), site.feed_log().as_deref(), site.log_bytes_max)
+                .map_err(|error| StartError(format!("the logs of articles cannot be opened: {error}")))?;
+        service.journals = journals.clone();
+        let service = Arc::new(service);
         service.set_lists(config.lists.clone());
         let host = Arc::new(TurnedHost { service: service.clone() });
-        let means = Means { host: Some(host), ..rules.means() };
+        let means = Means { host: Some(host), journals, ..rules.means() };
         let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip, means));
         let admission = Arc::new(Admission::new(rules, feeds.clone(), stop.clone()));
         let inner = Arc::new(Inner {
             config_path,
+            began: config.clone(),
             config: Mutex::new(config),
             admission,
             store,
@@ -164,8 +172,8 @@ impl Daemon {
         &self.inner.service.counters
     }
 
-    /// Reads the config again and applies it, or keeps the old one and says why. What only a restart
-    /// can change is said, too.
+    /// Reads the config again and applies it, or keeps the old one and says why. Says what has changed, and
+    /// what of it needs a restart. Logs that were moved are begun anew.
     pub async fn reload(&self) -> Result<String, String> {
         let Some(path) = self.inner.config_path.clone() else {
             return Err("the site runs without a config file: there is nothing to read again".to_owned());
@@ -178,20 +186,23 @@ impl Daemon {
             format!("the old config stays in force:\n{}", lines.join("\n"))
         })?);
         let old = self.config();
-        let mut done = "reloaded".to_owned();
-        if restart_needed(&old, &new) {
-            done.push_str("; a changed identity, listen, listen_tls, data, users, cutoff_days or [limits] needs a restart");
-        }
+        let told = reload::told(&self.inner.began, &old, &new);
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
         self.inner.feeds.set_certificate(self.inner.admission.rules().means().certificate);
         self.inner.service.set_lists(new.lists.clone());
+        self.inner.service.journals.reopen();
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;
         self.inner.admission.look_up().await;
         self.inner.admission.tell();
         self.inner.feeds.reload(&peers).await;
-        tracing::info!("{done}");
-        Ok(done)
+        if told.is_empty() {
+            tracing::info!("reloaded; no key has changed");
+            return Ok("reloaded; no key has changed".to_owned());
+        }
+        // One event a line, as for mistakes.
+        told.iter().for_each(|line| tracing::info!("reloaded: {line}"));
+        Ok(format!("reloaded\n  {}", told.join("\n  ")))
     }
 
     /// Stops: replies owed are given, cursors saved, the store closed.
@@ -208,6 +219,9 @@ impl Daemon {
         if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
             tracing::error!("the store did not close cleanly; the next start replays the log");
         }
+        let journals = inner.service.journals.clone();
+        // What is lost with it are lines, and it has said so.
+        let _ = tokio::task::spawn_blocking(move || journals.close()).await;
         tracing::info!("stopped");
     }
 
@@ -217,6 +231,9 @@ impl Daemon {
 
     fn status(&self) -> SiteStatus {
         let inner = &self.inner;
+        let mut counters = inner.service.counters.all();
+        let journals = &inner.service.journals;
+        counters.insert("log_lines_lost".to_owned(), journals.news.lost() + journals.feeds.lost());
         SiteStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: inner.service.identity.clone(),
@@ -224,10 +241,39 @@ impl Daemon {
             addresses: inner.addresses.iter().map(SocketAddr::to_string).collect(),
             uptime_s: inner.started.elapsed().as_secs(),
             connections: inner.service.counters.connections.load(Ordering::Relaxed) as u64,
-            counters: inner.service.counters.all(),
+            counters,
             store: inner.store.stats(),
             feeds: inner.feeds.status(),
         }
+    }
+
+    /// Waits for the disk.
+    fn peer_status(&self) -> Vec<PeerStatus> {
+        let inner = &self.inner;
+        PeerStatus::rows(
+            &self.config().peers,
+            inner.feeds.figures(Wait::Disk),
+            inner.service.incoming.status(),
+        )
+    }
+
+    /// Waits for the disk.
+    fn trace(&self, id: &str) -> Response {
+        let id = match MessageId::try_from(id) {
+            Ok(id) => id,
+            Err(bad) => return Response::Failed(format!("{id}: no Message-ID: {bad}")),
+        };
+        let journals = &self.inner.service.journals;
+        journals.news.flush();
+        journals.feeds.flush();
+        let sources = Sources {
+            store: &self.inner.store,
+            peers: &self.config().peers,
+            feeds: Some(&self.inner.feeds.status()),
+            feed_log: journals.feeds.path(),
+            news_log: journals.news.path(),
+        };
+        Response::Trace(Box::new(trace(&sources, &id)))
     }
 
     fn peers(&self) -> Vec<PeerRow> {
@@ -241,6 +287,16 @@ impl admin::server::Control for Daemon {
     async fn answer(&self, request: Request) -> Response {
         match request {
             Request::PeerList => Response::Peers(self.peers()),
+            Request::PeerStatus => {
+                let this = self.clone();
+                let rows = tokio::task::spawn_blocking(move || this.peer_status()).await;
+                rows.map_or_else(|error| Response::Failed(error.to_string()), Response::PeerStatus)
+            }
+            Request::Trace { id } => {
+                let this = self.clone();
+                let told = tokio::task::spawn_blocking(move || this.trace(&id)).await;
+                told.unwrap_or_else(|error| Response::Failed(error.to_string()))
+            }
             Request::Status => Response::Status(Box::new(self.status())),
             Request::Reload => match self.reload().await {
                 Ok(done) => Response::Done(done),
@@ -262,6 +318,18 @@ impl admin::server::Control for Daemon {
         }
     }
 
+    async fn sync(&self, peer: String, since_s: i64, say: UnboundedSender<String>) -> Response {
+        let inner = &self.inner;
+        // Nobody may be listening.
+        let tell = move |text| drop(say.send(text));
+        let since = Timestamp::from_unix_s(since_s);
+        let syncing = inner.feeds.sync(&peer, &inner.service.identity, since, &tell);
+        tokio::select! {
+            done = syncing => done.map_or_else(Response::Failed, |report| Response::Synced(Box::new(report))),
+            () = inner.stop.cancelled() => Response::Failed("the site is stopping".to_owned()),
+        }
+    }
+
     async fn import(&self, stream: UnixStream, rules: ImportRules) {
         let admitted = if rules.peer.is_empty() {
             let rights = Rights { read: true, post: false, offer: true, turn: false };
@@ -278,15 +346,6 @@ impl admin::server::Control for Daemon {
         let serving = net::serve(Transport::unix(stream), service, admitted, None, stop);
         self.inner.tasks.track_future(serving).await;
     }
-}
-
-/// Is something changed that only a restart applies?
-fn restart_needed(old: &Config, new: &Config) -> bool {
-    let fixed = |config: &Config| {
-        let site = config.site.clone();
-        (site.identity, site.listen, site.listen_tls, site.data, site.users, site.cutoff_days, site.limits)
-    };
-    fixed(old) != fixed(new)
 }
 
 async fn open_store(config: &Config, grown: watch::Sender<Seq>) -> Result<Store, StartError> {

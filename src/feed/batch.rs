@@ -13,9 +13,9 @@
 //! Names sort in the order of writing: `IDENTITY-FROM-TO-TIME.rnews`, with the places in the log that it spans
 //! and Unix seconds, so that no name is used again for other articles.
 
-use super::due::{is_owed, is_young};
 use super::exchange::{Exchange, State};
-use super::gate::{Gate, Opening};
+use super::gate::{Gate, Opening, is_young};
+use super::owed::judge;
 use super::scheduler::Controls;
 use crate::clock;
 use crate::config::{Batch, Peer};
@@ -242,12 +242,17 @@ pub(super) fn start(files: Files) -> (Asking, JoinHandle<()>) {
     let task = tokio::spawn(async move {
         let Some(writing) = writing else { return };
         let scanned = writing.state.cursor;
-        files.exchange.report(|reported| reported.cursor = scanned);
         let octets = u64::from(!writing.state.deferred.is_empty());
         let due = Instant::now();
-        Feeding { files, writing, asked, scanned, octets, due, read_at: None, told: None }.run().await;
+        let feeding = Feeding { files, writing, asked, scanned, octets, due, read_at: None, told: None };
+        feeding.report_cursor();
+        feeding.run().await;
     });
     (Asking(ask), task)
+}
+
+fn is_owed(peer: &Peer, entry: &LogEntry) -> bool {
+    judge(peer, entry).is_ok()
 }
 
 /// The feed, running.
@@ -416,15 +421,19 @@ impl Feeding {
     }
 
     fn report_cursor(&self) {
-        let cursor = self.writing.state.cursor;
-        self.files.exchange.report(|reported| reported.cursor = cursor);
+        let state = &self.writing.state;
+        self.files.exchange.report(|reported| {
+            (reported.cursor, reported.read) = (state.cursor, state.cursor);
+            reported.deferred = state.deferred.len();
+            reported.oldest_deferred = state.deferred.first().map(|(seq, _)| *seq);
+        });
     }
 
     /// Something failed: it is told once, and tried again.
     fn failed(&mut self, why: &str) {
         self.read_at = Some(Instant::now() + RETRY);
         self.due = self.due.max(Instant::now() + RETRY);
-        self.files.exchange.report(|reported| reported.last_error = why.to_owned());
+        self.files.exchange.report(|reported| reported.failed(why));
         if self.told.as_deref() != Some(why) {
             warn!(target: "feedd::feed", peer = %self.files.peer.name, why, "no batch can be written");
             self.told = Some(why.to_owned());

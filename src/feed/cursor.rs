@@ -15,6 +15,8 @@ pub(super) struct Cursor {
     read: Seq,
     /// Handed out and not settled, or settled behind one that is not; ascending.
     open: VecDeque<Open>,
+    /// How many of `open` are not settled.
+    unsettled: usize,
 }
 
 #[derive(Debug)]
@@ -26,7 +28,7 @@ struct Open {
 impl Cursor {
     /// A cursor that resumes behind `settled`.
     pub(super) fn new(settled: Seq) -> Self {
-        Self { read: settled, open: VecDeque::new() }
+        Self { read: settled, open: VecDeque::new(), unsettled: 0 }
     }
 
     /// Where to read on.
@@ -43,6 +45,7 @@ impl Cursor {
     pub(super) fn hand_out(&mut self, seq: Seq) {
         debug_assert!(self.open.back().is_none_or(|last| last.seq < seq), "the log is read in order");
         self.open.push_back(Open { seq, settled: false });
+        self.unsettled += 1;
         self.read_to(seq);
     }
 
@@ -50,7 +53,9 @@ impl Cursor {
     pub(super) fn settle(&mut self, seq: Seq) {
         let Ok(at) = self.open.binary_search_by_key(&seq, |open| open.seq) else { return };
         let Some(open) = self.open.get_mut(at) else { return };
-        open.settled = true;
+        if !std::mem::replace(&mut open.settled, true) {
+            self.unsettled -= 1;
+        }
         while self.open.front().is_some_and(|open| open.settled) {
             self.open.pop_front();
         }
@@ -59,6 +64,11 @@ impl Cursor {
     /// The highest seq up to which all is settled.
     pub(super) fn settled(&self) -> Seq {
         self.open.front().map_or(self.read, |open| Seq(open.seq.0.saturating_sub(1)))
+    }
+
+    /// How many articles are handed out and not settled.
+    pub(super) fn unsettled(&self) -> usize {
+        self.unsettled
     }
 
     /// How many entries it keeps: unsettled ones and those settled behind the oldest of them.
@@ -112,6 +122,7 @@ mod tests {
                 }
                 let naive = owed.iter().min().map_or(read, |oldest| oldest - 1);
                 assert_eq!(cursor.settled(), Seq(naive), "seed {seed}");
+                assert_eq!(cursor.unsettled(), owed.len(), "seed {seed}");
                 assert_eq!(cursor.read(), Seq(read), "seed {seed}");
             }
             for seq in owed {

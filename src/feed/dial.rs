@@ -64,6 +64,7 @@ pub(super) async fn dial(
             // Between processes of one host it only costs.
             compress: dial.compress && (dial.proxy.is_some() || !in_clear_to_ourselves),
             turn: false,
+            sync: false,
         };
         let upgrade = opening.start_tls.then(|| Upgrade { host: address.host.clone(), verification });
         return Ok(Dialled { transport, opening, upgrade });

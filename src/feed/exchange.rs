@@ -9,6 +9,8 @@
 
 use super::rate::Rate;
 use crate::article::MessageId;
+use crate::clock::{self, Timestamp};
+use crate::journal::figures::{Given, Meter, Reasons};
 use crate::session::sender::{Acceptance, Offered};
 use crate::store::{LogEntry, Seq};
 use std::collections::VecDeque;
@@ -31,6 +33,15 @@ pub(super) struct Owed {
     pub(super) entry: Arc<LogEntry>,
     /// How many connections were lost while this article's answer was the next one due.
     pub(super) strikes: u8,
+    /// When a connection took it to offer it.
+    pub(super) offered: Option<Instant>,
+}
+
+impl Owed {
+    /// An article that has not been offered yet.
+    pub(super) fn new(entry: Arc<LogEntry>) -> Self {
+        Self { entry, strikes: 0, offered: None }
+    }
 }
 
 impl Offered for Owed {
@@ -84,9 +95,26 @@ pub(super) struct Totals {
 pub(super) struct Reported {
     pub(super) state: State,
     pub(super) cursor: Seq,
+    /// The log has been read up to here.
+    pub(super) read: Seq,
+    /// Articles handed out and not settled.
+    pub(super) unsettled: usize,
+    /// Articles that the peer deferred, and the oldest of them.
+    pub(super) deferred: usize,
+    pub(super) oldest_deferred: Option<Seq>,
     pub(super) last_error: String,
+    /// When that was.
+    pub(super) last_error_at: Option<Timestamp>,
     /// How many of the connections the peer has opened.
     pub(super) came_in: usize,
+}
+
+impl Reported {
+    /// Something went wrong.
+    pub(super) fn failed(&mut self, what: &str) {
+        what.clone_into(&mut self.last_error);
+        self.last_error_at = Some(clock::now());
+    }
 }
 
 /// The state of the link.
@@ -132,6 +160,12 @@ struct Inner {
     totals: Totals,
     acceptance: Acceptance,
     reported: Reported,
+    /// Why the peer rejected articles.
+    reasons: Reasons,
+    /// What it accepts.
+    meter: Meter,
+    /// Since when a connection takes articles; none: none does.
+    connected: Option<Timestamp>,
     /// What bounds the octets a second, if anything does.
     rate: Option<Rate>,
 }
@@ -215,10 +249,13 @@ impl Exchange {
 
     /// So many articles of so many octets have been written into files: nobody answers those.
     pub(super) fn count_written(&self, articles: u64, octets: u64) {
-        let totals = &mut self.lock().totals;
-        totals.offered += articles;
-        totals.accepted += articles;
-        totals.bytes = totals.bytes.saturating_add(octets);
+        let mut inner = self.lock();
+        inner.totals.offered += articles;
+        inner.totals.accepted += articles;
+        inner.totals.bytes = inner.totals.bytes.saturating_add(octets);
+        if articles > 0 {
+            inner.meter.add(clock::now(), articles, octets);
+        }
     }
 
     // -- a connection's side --
@@ -242,6 +279,7 @@ impl Exchange {
         let at = inner.connections.partition_point(|slot| slot.no < no);
         inner.connections.insert(at, Slot { no, wake: wake.clone(), idle: false });
         inner.reported.state = State::Connected { streaming };
+        inner.connected.get_or_insert_with(clock::now);
         self.scheduler.notify_one();
         wake
     }
@@ -252,6 +290,9 @@ impl Exchange {
         unsettled.sort_unstable_by_key(|owed| std::cmp::Reverse(owed.entry.seq));
         let mut inner = self.lock();
         inner.connections.retain(|slot| slot.no != no);
+        if inner.connections.is_empty() {
+            inner.connected = None;
+        }
         for owed in unsettled {
             inner.queue.push_front(owed);
         }
@@ -282,8 +323,13 @@ impl Exchange {
             return;
         }
         let mut inner = self.lock();
+        let before = inner.totals;
         for answer in answers.iter() {
             inner.totals.count(*answer);
+        }
+        let (articles, bytes) = (inner.totals.accepted - before.accepted, inner.totals.bytes - before.bytes);
+        if articles > 0 {
+            inner.meter.add(clock::now(), articles, bytes);
         }
         inner.acceptance = acceptance;
         inner.answers.append(answers);
@@ -302,6 +348,18 @@ impl Exchange {
     }
 
     // -- figures --
+
+    /// The peer rejected an article with these words.
+    pub(super) fn count_rejected(&self, words: &str) {
+        self.lock().reasons.count(words);
+    }
+
+    /// Why the peer rejected articles; what it accepts in a second: articles and octets; since when it
+    /// has been connected.
+    pub(super) fn details(&self) -> (Vec<Given>, (f64, f64), Option<Timestamp>) {
+        let inner = self.lock();
+        (inner.reasons.all(), inner.meter.rates(clock::now()), inner.connected)
+    }
 
     /// How many connections take articles.
     pub(super) fn connections(&self) -> usize {

@@ -13,9 +13,9 @@
 //! either: it takes another's place, it is no peer beside it.
 
 use super::exchange::{Exchange, State};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Window};
-use crate::store::Seq;
+use crate::store::{LogEntry, Seq};
 use chrono::{DateTime, Datelike, Local, TimeDelta, Timelike};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -60,7 +60,7 @@ pub(super) enum Opening {
 
 /// The gate of one peer.
 pub(super) struct Gate {
-    peer: Arc<Peer>,
+    pub(super) peer: Arc<Peer>,
     neighbours: Neighbours,
     /// The other peer has been out of reach since then.
     down_since: Option<Instant>,
@@ -102,6 +102,15 @@ impl Gate {
         let state = State::Standby { of: other.clone() };
         (Opening::Closed { state, settled: standing.map(|standing| standing.cursor) }, again)
     }
+}
+
+/// How long the article is to stay here yet, so that a cancel may overtake it. A clock that was set
+/// back makes that no longer than the whole delay.
+pub(super) fn is_young(peer: &Peer, entry: &LogEntry) -> Option<Duration> {
+    let delay_ms = i64::try_from(peer.delay_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let left_ms = entry.arrived.unix_ms().saturating_add(delay_ms) - clock::now().unix_ms();
+    (delay_ms > 0 && left_ms > 0)
+        .then(|| Duration::from_millis(u64::try_from(left_ms.min(delay_ms)).unwrap_or(0)))
 }
 
 fn minute_of_day(at: &DateTime<Local>) -> u16 {

@@ -16,10 +16,12 @@
 //! | `exchange` | what the two share |
 //! | `cursor` | what is settled, in any order of answers |
 //! | `schedule` | pauses between attempts; deferred articles |
+//! | `owed` | is an article owed to a peer? |
+//! | `news` | the news log's lines of accepted articles |
 //! | `gate`, `rate` | when, and how much, is sent: times of the week, backups, octets a second |
-//! | `due` | whether an article is owed, and may leave yet |
 //! | `batch` | peers that are fed by files instead of connections |
 //! | `turn` | connections that the other side has opened |
+//! | `sync`, `talk`, `sweep` | comparing with a peer what both have; offering it a part of the log again |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
 //!
 //! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
@@ -28,26 +30,36 @@
 mod batch;
 mod cursor;
 mod dial;
-mod due;
 mod exchange;
 mod gate;
+mod news;
+mod opening;
 mod outbox;
+pub mod owed;
 mod rate;
 mod schedule;
 mod scheduler;
 mod sender;
+mod sweep;
+mod sync;
+mod talk;
 mod turn;
 
 pub use batch::{Written, write_batches};
+pub use sync::{Agreement, SyncReport};
 pub use turn::{Host, Serving};
 
-use crate::config::Peer;
-use crate::store::{Seq, Store};
+use crate::clock::{self, Timestamp};
+use crate::config::{DialTls, Peer};
+use crate::journal::Journals;
+use crate::journal::figures::Given;
+use crate::store::{Seq, Store, Wait};
 use crate::tls::client::OwnCertificate;
 use crate::transport::{Machine, Network, Transport};
 use exchange::{Exchange, State};
 use gate::{Gate, Neighbours};
-use scheduler::{Controls, Scheduler};
+use news::Follower;
+use scheduler::{Controls, Scheduler, Span};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -89,6 +101,36 @@ pub struct FeedStatus {
     pub bytes: u64,
     /// The last thing that went wrong; empty if nothing.
     pub last_error: String,
+    /// When that was, Unix milliseconds.
+    #[serde(default)]
+    pub last_error_ms: Option<i64>,
+    /// Articles still owed, deferred ones included; if it is not exact, there are at most so many.
+    #[serde(default)]
+    pub owed: u64,
+    #[serde(default)]
+    pub owed_is_exact: bool,
+    /// Seconds since the oldest of those came; none: none is owed, or it is not known.
+    #[serde(default)]
+    pub lag_s: Option<u64>,
+    /// Of those owed, put off by the peer.
+    #[serde(default)]
+    pub put_off: u64,
+    #[serde(default)]
+    pub connections: u64,
+    /// Is it spoken to over TLS?
+    #[serde(default)]
+    pub tls: bool,
+    /// Since when it is connected, Unix milliseconds.
+    #[serde(default)]
+    pub since_ms: Option<i64>,
+    /// Accepted over about the last half minute.
+    #[serde(default)]
+    pub articles_s: f64,
+    #[serde(default)]
+    pub bytes_s: f64,
+    /// Why it rejected articles, the most frequent first.
+    #[serde(default)]
+    pub reasons: Vec<Given>,
 }
 
 /// What feeds reach their peers with.
@@ -100,12 +142,14 @@ pub struct Means {
     pub certificate: Option<Arc<OwnCertificate>>,
     /// The server, for connections that we open and on which the peer offers; none: there are none.
     pub host: Option<Arc<dyn Host>>,
+    /// Where articles and replies are written down.
+    pub journals: Journals,
 }
 
 impl Default for Means {
     /// This machine's network, no certificate and no server.
     fn default() -> Self {
-        Self { network: Machine::network(), certificate: None, host: None }
+        Self { network: Machine::network(), certificate: None, host: None, journals: Journals::default() }
     }
 }
 
@@ -116,6 +160,9 @@ pub struct Feeds {
     store: Store,
     tip: watch::Receiver<Seq>,
     running: Mutex<BTreeMap<String, Running>>,
+    /// All peers, for the news log.
+    known: watch::Sender<Vec<Arc<Peer>>>,
+    news: Mutex<Option<(CancellationToken, JoinHandle<()>)>>,
 }
 
 struct Running {
@@ -131,13 +178,17 @@ impl Feeds {
     /// Starts a task for every peer that has an address. Called within a tokio runtime. `tip` says
     /// when the log has grown. What is accepted after this call is owed to each of them.
     pub fn start(store: Store, peers: &[Arc<Peer>], tip: watch::Receiver<Seq>, means: Means) -> Self {
-        let feeds = Self {
-            means: Mutex::new(means),
-            neighbours: Neighbours::default(),
-            store,
-            tip,
-            running: Mutex::default(),
-        };
+        let (known, peers_now) = watch::channel(peers.to_vec());
+        let journal = means.journals.news.clone();
+        let news = journal.is_kept().then(|| {
+            let (stop, told) = (CancellationToken::new(), store.last_seq());
+            let (store, tip) = (store.clone(), tip.clone());
+            let follower = Follower { store, journal, peers: peers_now, tip, stop: stop.clone(), told };
+            (stop, tokio::spawn(follower.run()))
+        });
+        let (means, running, news) = (Mutex::new(means), Mutex::default(), Mutex::new(news));
+        let neighbours = Neighbours::default();
+        let feeds = Self { means, neighbours, store, tip, running, known, news };
         for peer in peers {
             feeds.start_peer(peer);
         }
@@ -152,6 +203,7 @@ impl Feeds {
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),
     /// unchanged ones are not disturbed.
     pub async fn reload(&self, peers: &[Arc<Peer>]) {
+        self.known.send_replace(peers.to_vec());
         let stopped = {
             let mut running = self.running();
             let (kept, stopped): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *running)
@@ -194,10 +246,40 @@ impl Feeds {
         (stop, ended)
     }
 
-    /// Figures, by peer name.
+    /// Figures, by peer name, without a look at the disk.
     pub fn status(&self) -> Vec<FeedStatus> {
+        self.figures(Wait::No)
+    }
+
+    /// Figures, by peer name. With [`Wait::Disk`] the age of what is owed is known also where it has to
+    /// be read from the disk.
+    pub fn figures(&self, wait: Wait) -> Vec<FeedStatus> {
         let last = self.store.last_seq().0;
-        self.running().values().map(|running| running.status(last)).collect()
+        let mut rows: Vec<_> =
+            self.running().values().map(|running| (running.peer.clone(), running.status(last))).collect();
+        for (peer, (row, unread, deferred)) in &mut rows {
+            if *unread < Seq(last)
+                && let Some(owed) = owed::count(&self.store, peer, *unread, wait)
+            {
+                row.owed = row.owed.saturating_sub(last - unread.0) + owed;
+                row.owed_is_exact = true;
+            }
+            let undelivered = (row.owed > row.put_off).then_some(Seq(row.cursor));
+            let before_deferred = deferred.map(|seq| Seq(seq.0.saturating_sub(1)));
+            row.lag_s = [undelivered, before_deferred]
+                .into_iter()
+                .flatten()
+                .filter_map(|after| self.age_s(after, wait))
+                .max();
+        }
+        rows.into_iter().map(|(_, (row, ..))| row).collect()
+    }
+
+    /// Seconds since the first article behind `after` came.
+    fn age_s(&self, after: Seq, wait: Wait) -> Option<u64> {
+        let (entries, _) = self.store.log(after, 1, wait).ok()?;
+        let age_ms = clock::now().unix_ms() - entries.first()?.arrived.unix_ms();
+        Some(u64::try_from(age_ms / 1000).unwrap_or(0))
     }
 
     /// Writes what a peer is owed that is fed by files into batches, now.
@@ -216,6 +298,12 @@ impl Feeds {
     pub async fn stop(&self, grace: Duration) {
         let running = std::mem::take(&mut *self.running());
         stop_all(running.into_values().collect(), grace).await;
+        let news = self.news.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, task)) = news {
+            stop.cancel();
+            // A panic in it has been reported already.
+            let _ = task.await;
+        }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
@@ -256,12 +344,12 @@ impl Feeds {
         }
         let scheduler = Scheduler::new(
             self.store.clone(),
-            peer.clone(),
             exchange.clone(),
             self.tip.clone(),
             controls.clone(),
             self.means(),
             gate,
+            Span::Onwards,
         );
         let turning = keep_turned(peer.clone(), self.means(), exchange.clone(), controls.clone());
         let turns = peer.turn;
@@ -285,12 +373,17 @@ impl Drop for Feeds {
             running.controls.stop.cancel();
             running.controls.abandon.cancel();
         }
+        if let Some((stop, _)) = &*self.news.lock().unwrap_or_else(PoisonError::into_inner) {
+            stop.cancel();
+        }
     }
 }
 
 impl Running {
-    /// `last` is the highest seq of the log.
-    fn status(&self, last: u64) -> FeedStatus {
+    /// `last` is the highest seq of the log. With it, how far the log has been read, and the oldest article
+    /// that the peer deferred.
+    fn status(&self, last: u64) -> (FeedStatus, Seq, Option<Seq>) {
+        let (reasons, (articles_s, bytes_s), since) = self.exchange.details();
         let (totals, reported, connections, straight) = self.exchange.figures();
         let state = match reported.state {
             State::Connecting => "connecting".to_owned(),
@@ -320,7 +413,9 @@ impl Running {
             Some(dial) => dial.to_string(),
             None => out.map(|out| out.display().to_string()).unwrap_or_default(),
         };
-        FeedStatus {
+        // What has not been read may hold records that are no articles, and articles that it is not owed.
+        let unread = last.saturating_sub(reported.read.0);
+        let status = FeedStatus {
             peer: self.peer.name.clone(),
             address,
             state,
@@ -334,7 +429,19 @@ impl Running {
             gone: totals.gone,
             bytes: totals.bytes,
             last_error: reported.last_error,
-        }
+            last_error_ms: reported.last_error_at.map(Timestamp::unix_ms),
+            owed: (reported.unsettled + reported.deferred) as u64 + unread,
+            owed_is_exact: unread == 0,
+            lag_s: None,
+            put_off: reported.deferred as u64,
+            connections: connections as u64,
+            tls: self.peer.dial.as_ref().is_some_and(|dial| dial.tls != DialTls::Off),
+            since_ms: since.map(Timestamp::unix_ms),
+            articles_s,
+            bytes_s,
+            reasons,
+        };
+        (status, reported.read, reported.oldest_deferred)
     }
 }
 

@@ -84,6 +84,16 @@ impl Deferred {
         self.due.insert((at, seq));
     }
 
+    /// The peer lacks the article: it is due. True when it was not in the set.
+    pub(super) fn add(&mut self, seq: Seq, now: Timestamp) -> bool {
+        let new = !self.articles.contains_key(&seq);
+        if new {
+            self.articles.insert(seq, Retry { at: now, times: 0 });
+            self.due.insert((now, seq));
+        }
+        new
+    }
+
     /// The article was taken and not offered: it is due as if it had been deferred again.
     pub(super) fn put_back(&mut self, seq: Seq, now: Timestamp) {
         if self.articles.contains_key(&seq) {
@@ -113,6 +123,11 @@ impl Deferred {
     pub(super) fn next_due(&self, now: Timestamp) -> Option<Duration> {
         let wait_ms = self.due.first()?.0.unix_ms().saturating_sub(now.unix_ms());
         Some(Duration::from_millis(u64::try_from(wait_ms.min(Self::LONGEST_PAUSE_S * 1000)).unwrap_or(0)))
+    }
+
+    /// The oldest of them.
+    pub(super) fn oldest(&self) -> Option<Seq> {
+        self.articles.first_key_value().map(|(&seq, _)| seq)
     }
 
     /// How many there are.

@@ -10,17 +10,15 @@
 use super::Means;
 use super::cursor::Cursor;
 use super::dial::dial;
-use super::due;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
 use super::turn::{CameIn, Turned};
 use crate::clock;
-use crate::config::Peer;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
 use crate::transport::apart;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -41,6 +39,15 @@ const LOG_RETRY: Duration = Duration::from_secs(1);
 /// How long to do with fewer connections after the peer did not let us have another one.
 const EXTRA_PAUSE: Duration = Duration::from_secs(30);
 
+/// What of the log a feed is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// From where the peer stands, for ever; that place is kept.
+    Onwards,
+    /// What stands behind the first and up to the second, once; nothing is kept.
+    Between(Seq, Seq),
+}
+
 /// The ways to tell a running feed something.
 #[derive(Clone, Default)]
 pub(super) struct Controls {
@@ -50,6 +57,8 @@ pub(super) struct Controls {
     pub(super) abandon: CancellationToken,
     /// Dial now.
     pub(super) nudge: Arc<Notify>,
+    /// Offer these, which the peer was thought to have.
+    pub(super) owed: Arc<Mutex<Vec<Seq>>>,
     /// Take these connections, which the peer has opened.
     pub(super) came_in: CameIn,
 }
@@ -58,6 +67,7 @@ pub(super) struct Controls {
 pub(super) struct Scheduler {
     link: Arc<Link>,
     tip: watch::Receiver<Seq>,
+    span: Span,
     /// Somebody may still write to the log.
     may_grow: bool,
     controls: Controls,
@@ -95,20 +105,28 @@ impl Scheduler {
     /// and that is saved at once: whatever is accepted from now on is owed to it.
     pub(super) fn new(
         store: Store,
-        peer: Arc<Peer>,
         exchange: Arc<Exchange>,
         tip: watch::Receiver<Seq>,
         controls: Controls,
         means: Means,
         gate: Gate,
+        span: Span,
     ) -> Self {
-        let state = store.peer_state(&peer.name).unwrap_or_else(|| {
-            let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
-            store.save_peer(&peer.name, state.clone());
-            state
-        });
+        let peer = gate.peer.clone();
+        let resume = || {
+            store.peer_state(&peer.name).unwrap_or_else(|| {
+                let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
+                store.save_peer(&peer.name, state.clone());
+                state
+            })
+        };
+        let state = match span {
+            Span::Onwards => resume(),
+            Span::Between(from, _) => PeerState { cursor: from, deferred: Vec::new() },
+        };
         exchange.report(|reported| {
             reported.cursor = state.cursor;
+            reported.read = state.cursor;
             if peer.dial.is_none() {
                 reported.state = State::Away;
             }
@@ -117,6 +135,7 @@ impl Scheduler {
         let stop = controls.stop.clone();
         Self {
             tip,
+            span,
             may_grow: true,
             session: controls.stop.child_token(),
             controls,
@@ -146,6 +165,11 @@ impl Scheduler {
     pub(super) async fn run(mut self) {
         while !self.controls.stop.is_cancelled() {
             self.settle();
+            if self.has_swept() {
+                self.controls.stop.cancel();
+                break;
+            }
+            self.take_owed();
             self.look_at_gate();
             if self.is_open {
                 self.refill().await;
@@ -157,8 +181,29 @@ impl Scheduler {
         self.finish().await;
     }
 
+    /// Is everything settled that it is about?
+    fn has_swept(&self) -> bool {
+        matches!(self.span, Span::Between(_, to) if self.cursor.settled() >= to && self.deferred.len() == 0)
+    }
+
+    /// The last record that it is about.
+    fn end(&self) -> Seq {
+        if let Span::Between(_, to) = self.span { to } else { Seq(u64::MAX) }
+    }
+
+    /// What the peer was found to lack is offered as if it had been deferred until now.
+    fn take_owed(&mut self) {
+        let owed = std::mem::take(&mut *self.controls.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        let now = clock::now();
+        for seq in owed {
+            self.unsaved |= self.deferred.add(seq, now);
+        }
+        self.report_cursor();
+    }
+
     fn may_read(&self) -> bool {
         self.is_open
+            && self.cursor.read() < self.end()
             && self.link.exchange.room() > 0
             && self.cursor.span() < SPAN_MAX
             && self.deferred.len() < Deferred::ENOUGH
@@ -284,8 +329,13 @@ impl Scheduler {
     }
 
     fn report_cursor(&self) {
-        let cursor = self.cursor.settled();
-        self.link.exchange.report(|reported| reported.cursor = cursor);
+        self.link.exchange.report(|reported| {
+            reported.cursor = self.cursor.settled();
+            reported.read = self.cursor.read();
+            reported.unsettled = self.cursor.unsettled();
+            reported.deferred = self.deferred.len();
+            reported.oldest_deferred = self.deferred.oldest();
+        });
     }
 
     /// Hands out deferred articles that are due, then what is new in the log.
@@ -308,16 +358,19 @@ impl Scheduler {
             self.unsaved |= !entries.is_empty();
             let mut young = None;
             for entry in entries {
+                if entry.seq > self.end() {
+                    break;
+                }
                 if let Some(pause) = self.is_young(&entry) {
                     young = Some((Seq(entry.seq.0.saturating_sub(1)), pause));
                     break;
                 }
                 if self.is_owed(&entry) {
                     self.cursor.hand_out(entry.seq);
-                    self.batch.push(Owed { entry, strikes: 0 });
+                    self.batch.push(Owed::new(entry));
                 }
             }
-            self.cursor.read_to(young.map_or(next, |(before, _)| before));
+            self.cursor.read_to(young.map_or(next, |(before, _)| before).min(self.end()));
             self.link.exchange.put(&mut self.batch);
             if let Some((_, pause)) = young {
                 self.read_at = Some(Instant::now() + pause);
@@ -338,7 +391,7 @@ impl Scheduler {
             match self.read_log(Seq(seq.0.saturating_sub(1)), 1).await {
                 Ok((mut entries, _)) => {
                     match entries.pop().filter(|entry| entry.seq == seq && self.is_owed(entry)) {
-                        Some(entry) => self.batch.push(Owed { entry, strikes: 0 }),
+                        Some(entry) => self.batch.push(Owed::new(entry)),
                         // Expired, cancelled or unsubscribed in the meantime.
                         None => {
                             self.deferred.settle(seq);
@@ -372,21 +425,23 @@ impl Scheduler {
 
     fn cannot_read_log(&mut self, error: &ReadError) {
         warn!(target: "feedd::feed", peer = %self.link.peer.name, ?error, "the log cannot be read");
-        self.link.exchange.report(|reported| reported.last_error = format!("reading the log: {error:?}"));
+        self.link.exchange.report(|reported| reported.failed(&format!("reading the log: {error:?}")));
         self.read_at = Some(Instant::now() + LOG_RETRY);
     }
 
     fn is_young(&self, entry: &LogEntry) -> Option<Duration> {
-        due::is_young(&self.link.peer, entry)
+        super::gate::is_young(&self.link.peer, entry)
     }
 
     fn is_owed(&self, entry: &LogEntry) -> bool {
-        due::is_owed(&self.link.peer, entry)
+        let peer = &self.link.peer;
+        super::owed::judge(peer, entry).is_ok()
     }
 
     // -- the cursor on disk --
 
     fn save(&mut self, at_once: bool) {
+        self.unsaved &= self.span == Span::Onwards;
         if self.unsaved && (at_once || self.save_at <= Instant::now()) {
             let state = PeerState { cursor: self.cursor.settled(), deferred: self.deferred.saved() };
             self.unsaved = false;
@@ -457,7 +512,7 @@ impl Scheduler {
         }
         let last = self.connections.is_empty();
         if let Some(why) = end.why {
-            self.link.exchange.report(|reported| reported.last_error.clone_from(&why));
+            self.link.exchange.report(|reported| reported.failed(&why));
             if !last {
                 self.extra_at = Instant::now() + EXTRA_PAUSE;
             } else if self.told.as_ref() != Some(&why) {

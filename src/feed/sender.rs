@@ -9,7 +9,10 @@ use super::Means;
 use super::dial::{Dialled, Upgrade};
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed};
 use super::outbox::Outbox;
+use crate::clock;
 use crate::config::Peer;
+use crate::journal::Lines;
+use crate::journal::feeds::{self, Replied};
 use crate::session::sender::{Close, Offered, Sender, Step, Verdict};
 use crate::store::{ReadError, Store, Stored, Wait};
 use crate::transport::{Transport, apart};
@@ -96,6 +99,7 @@ pub(super) async fn run(link: &Link, no: ConnectionNo, dialled: Dialled) -> End 
         read: VecDeque::new(),
         cold: Vec::new(),
         answers: Vec::new(),
+        lines: Lines::default(),
         batch: Vec::new(),
         wake: None,
         sending: None,
@@ -127,6 +131,8 @@ struct Connection<'a> {
     /// To go out next, but not in memory.
     cold: Vec<Owed>,
     answers: Vec<Answer>,
+    /// The lines of those.
+    lines: Lines,
     batch: Vec<Owed>,
     /// Woken when there is something to take; none until the peer takes articles.
     wake: Option<Arc<Notify>>,
@@ -153,6 +159,7 @@ impl Connection<'_> {
                     break;
                 }
             }
+            self.link.means.journals.feeds.append(&mut self.lines);
             self.link.exchange.settle(&mut self.answers, self.sender.acceptance());
             if stopping && (self.wake.is_none() || !self.is_busy()) {
                 return Ok(());
@@ -188,6 +195,7 @@ impl Connection<'_> {
                     if quiet_s == REST_S {
                         self.outbox.release();
                         self.inbox = BytesMut::new();
+                        self.lines = Lines::default();
                     }
                 }
                 () = woken(self.wake.as_deref()) => quiet_s = 0,
@@ -271,7 +279,9 @@ impl Connection<'_> {
         }
         self.link.exchange.take(self.no, room, &mut self.batch);
         let taken = self.batch.len();
-        for owed in self.batch.drain(..) {
+        let now = Instant::now();
+        for mut owed in self.batch.drain(..) {
+            owed.offered = Some(now);
             self.sender.offer(owed);
         }
         taken
@@ -331,7 +341,7 @@ impl Connection<'_> {
                     self.transport.start_deflate(&mut packed);
                     step = self.sender.compressed(self.outbox.commands());
                 }
-                Step::Turned => return Err("it changed places without being asked".to_owned()),
+                Step::Opened | Step::Turned => return Err("it changed places without being asked".to_owned()),
                 Step::Close(why) => return Err(why.to_string()),
             }
         }
@@ -392,6 +402,11 @@ impl Connection<'_> {
                         Fate::Deferred
                     }
                 };
+                let words = match fate {
+                    Fate::Gone => "not in the store any more",
+                    _ => "cannot be read now",
+                };
+                self.tell(&owed, words);
                 let closed = self.sender.cannot_send(&owed);
                 self.answers.push(answer(&owed, fate));
                 closed.map_err(|why: Close| why.to_string())
@@ -413,8 +428,23 @@ impl Connection<'_> {
                 Fate::Rejected
             }
         };
+        let reply = self.sender.last_reply();
+        if fate == Fate::Rejected {
+            self.link.exchange.count_rejected(&reply.words);
+        }
+        if self.link.means.journals.feeds.is_kept() {
+            let (no, name) = (self.no, &self.link.peer.name);
+            tell(&mut self.lines, name, no, owed, (reply.command, reply.code, &reply.words));
+        }
         self.answered = true;
         self.answers.push(answer(owed, fate));
+    }
+
+    /// Writes down what became of an article without a reply.
+    fn tell(&mut self, owed: &Owed, words: &str) {
+        if self.link.means.journals.feeds.is_kept() {
+            tell(&mut self.lines, &self.link.peer.name, self.no, owed, ("-", 0, words));
+        }
     }
 
     /// A large article broke off: it is put off, for the disk may fail again.
@@ -450,17 +480,40 @@ impl Connection<'_> {
                 next.strikes = next.strikes.saturating_add(1);
             }
             let struck = self.sending.filter(|owed| owed.strikes >= STRIKES_MAX).map(|owed| owed.entry.seq);
-            unsettled.retain(|owed| {
-                let put_off = owed.strikes >= STRIKES_MAX || Some(owed.entry.seq) == struck;
-                if put_off {
-                    self.answers.push(answer(owed, Fate::Deferred));
+            let is_put_off = |owed: &Owed| owed.strikes >= STRIKES_MAX || Some(owed.entry.seq) == struck;
+            let (put_off, kept) = unsettled.into_iter().partition(is_put_off);
+            unsettled = kept;
+            for owed in put_off {
+                if self.link.means.journals.feeds.is_kept() {
+                    let said = ("-", 0, "connections broke while it was sent");
+                    tell(&mut self.lines, &self.link.peer.name, self.no, &owed, said);
                 }
-                !put_off
-            });
+                self.answers.push(answer(&owed, Fate::Deferred));
+            }
         }
+        self.link.means.journals.feeds.append(&mut self.lines);
         self.link.exchange.settle(&mut self.answers, acceptance);
         self.link.exchange.close(self.no, unsettled);
     }
+}
+
+/// Writes down what became of an offer: the command, the reply's code and its words.
+fn tell(lines: &mut Lines, peer: &str, no: ConnectionNo, owed: &Owed, said: (&str, u16, &str)) {
+    let (command, code, words) = said;
+    // The command's reply repeats the Message-ID, the line has it already.
+    let words = words.strip_prefix(owed.entry.id.as_str()).unwrap_or(words).trim();
+    let waited = owed.offered.map_or(Duration::ZERO, |offered| offered.elapsed());
+    let replied = Replied {
+        at_ms: clock::now().unix_ms(),
+        peer,
+        seq: owed.entry.seq.0,
+        command,
+        code,
+        waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+        connection: no.0,
+        words,
+    };
+    feeds::replied(lines, &owed.entry.id, &replied);
 }
 
 fn answer(owed: &Owed, fate: Fate) -> Answer {

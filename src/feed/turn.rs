@@ -8,24 +8,20 @@
 //! lets this peer do, and no more.
 
 use super::Means;
-use super::dial::{Dialled, dial};
-use super::exchange::{Exchange, Owed};
+use super::dial::dial;
+use super::exchange::Exchange;
+use super::opening::through_opening;
 use super::schedule::Backoff;
 use super::scheduler::Controls;
 use crate::config::{Dial, Peer};
-use crate::session::sender::{Acceptance, Sender, Step};
 use crate::transport::Transport;
-use bytes::BytesMut;
-use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-/// How long the opening may take, from the greeting to the answer to XTURN.
-const OPENING: Duration = Duration::from_secs(60);
 /// A connection that stood so long was worth opening.
 const USEFUL: Duration = Duration::from_secs(10);
 
@@ -103,7 +99,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
                 }
             }
             Err(why) => {
-                exchange.report(|reported| reported.last_error = format!("XTURN: {why}"));
+                exchange.report(|reported| reported.failed(&format!("XTURN: {why}")));
                 if told.as_ref() != Some(&why) {
                     warn!(target: "feedd::feed", peer = %peer.name, %why, "cannot offer us articles over our connection");
                     told = Some(why);
@@ -124,73 +120,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
 
 /// Opens a connection and changes places on it.
 async fn open(means: &Means, how: &Dial) -> Result<Transport, String> {
-    let dialled = dial(&*means.network, how, means.certificate.as_deref()).await?;
-    timeout(OPENING, change_places(means, dialled)).await.map_err(|_| "no greeting".to_owned())?
-}
-
-/// Goes as far as the peer's answer to XTURN.
-async fn change_places(means: &Means, dialled: Dialled) -> Result<Transport, String> {
-    let Dialled { mut transport, mut opening, upgrade } = dialled;
-    opening.turn = true;
-    let mut sender: Sender<Owed> = Sender::new(1, Acceptance::default(), opening);
-    let mut out = Vec::new();
-    let mut input = BytesMut::new();
-    loop {
-        let mut step = sender.next(&mut out, true);
-        while let Some(now) = step.take() {
-            send(&mut transport, &mut out).await?;
-            match now {
-                Step::StartTls => {
-                    // RFC 4642 s.2.2.2: somebody else may have put it there.
-                    if !sender.take_input().is_empty() {
-                        return Err("octets in clear came behind its answer to STARTTLS".to_owned());
-                    }
-                    let Some(upgrade) = &upgrade else { return Err("no TLS was to begin here".to_owned()) };
-                    upgrade.start(&mut transport, means.certificate.as_deref()).await?;
-                    sender.secured(&mut out);
-                }
-                Step::StartDeflate => {
-                    let mut packed = BytesMut::from(sender.take_input().as_slice());
-                    transport.start_deflate(&mut packed);
-                    step = sender.compressed(&mut out);
-                }
-                // It waits for our greeting now.
-                Step::Turned if sender.take_input().is_empty() => return Ok(transport),
-                Step::Close(why) => return Err(why.to_string()),
-                Step::Turned | Step::Ready { .. } | Step::Send(_) | Step::Settled(..) => {
-                    return Err("an unexpected reply to XTURN".to_owned());
-                }
-            }
-        }
-        send(&mut transport, &mut out).await?;
-        transport.readable().await.map_err(|error| error.to_string())?;
-        match transport.read_now(&mut input).await {
-            Ok(0) => return Err("closed by the peer".to_owned()),
-            Ok(_) => {
-                sender.receive(&input);
-                input.clear();
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-}
-
-/// Sends all of `out`.
-async fn send(transport: &mut Transport, out: &mut Vec<u8>) -> Result<(), String> {
-    let mut sent = 0;
-    loop {
-        let rest = out.get(sent..).unwrap_or_default();
-        let done = if rest.is_empty() { transport.flush().map(|()| 0) } else { transport.write(rest) };
-        match done {
-            Ok(_) if rest.is_empty() => break,
-            Ok(count) => sent += count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                transport.writable().await.map_err(|error| error.to_string())?;
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    out.clear();
-    Ok(())
+    let mut dialled = dial(&*means.network, how, means.certificate.as_deref()).await?;
+    dialled.opening.turn = true;
+    through_opening(means, dialled).await
 }

@@ -11,9 +11,7 @@
 //!   apart: they defer, they never reject.
 //! - The body is never copied: what is stored is a slice of what was received. The header section is
 //!   written once, with the new Path and without Xref.
-//! - What is rejected here is told to [`newslog`] here; what the writer decides is told by who settles.
-
-pub mod newslog;
+//! - Intake says nothing of what it decides: who settles the reply tells it to [`crate::journal`].
 
 use crate::access::Scope;
 use crate::agent::injecting::{self, Injected};
@@ -103,8 +101,8 @@ mod tests;
 const ROW_LEN: usize = 400;
 
 impl Origin {
-    /// What the newslog calls it.
-    fn name(&self) -> &str {
+    /// What the logs call it.
+    pub fn name(&self) -> &str {
         match self {
             Self::Peers { peers, address } => match peers.as_slice() {
                 [peer] => &peer.name,
@@ -131,7 +129,7 @@ impl Intake {
         match self.store.reserve(id) {
             Ok(reservation) => Offer::Wanted(reservation),
             Err(Known::Yes) => {
-                newslog::refused(origin.name(), id, &Reason::Duplicate);
+                tracing::debug!(target: "feedd::offers", from = origin.name(), %id, "refused: duplicate");
                 Offer::Refused(Reason::Duplicate)
             }
             Err(Known::Pending | Known::No) => Offer::Deferred(Cause::Pending),
@@ -153,10 +151,9 @@ impl Intake {
         tag: u64,
     ) -> Received {
         let now = clock::now();
-        let code = if held.is_some() { 437 } else { 439 };
         let held = match held.map_or_else(|| self.store.reserve(id), Ok) {
             Ok(reservation) => reservation,
-            Err(Known::Yes) => return reject(origin, Some(id), code, now, Reason::Duplicate),
+            Err(Known::Yes) => return Received::Rejected(Reason::Duplicate),
             Err(Known::Pending | Known::No) => return Received::Deferred(Cause::Pending),
         };
         match self.judge_relayed(origin, id, &article, now) {
@@ -164,7 +161,7 @@ impl Intake {
                 self.store.submit(new, held, waiter, tag);
                 Received::Queued(id.clone())
             }
-            Verdict::Refuse(reason) => reject(origin, Some(id), code, now, reason),
+            Verdict::Refuse(reason) => Received::Rejected(reason),
             Verdict::Defer(cause) => Received::Deferred(cause),
         }
     }
@@ -203,11 +200,11 @@ impl Intake {
         };
         let injected = match judged {
             Ok(injected) => injected,
-            Err(reason) => return reject(origin, None, 441, now, reason),
+            Err(reason) => return Received::Rejected(reason),
         };
         let held = match self.store.reserve(&injected.id) {
             Ok(reservation) => reservation,
-            Err(Known::Yes) => return reject(origin, Some(&injected.id), 441, now, Reason::Duplicate),
+            Err(Known::Yes) => return Received::Rejected(Reason::Duplicate),
             Err(Known::Pending | Known::No) => return Received::Deferred(Cause::Pending),
         };
         match new_injected(injected, &article, now) {
@@ -215,7 +212,7 @@ impl Intake {
                 self.store.submit(new, held, waiter, tag);
                 Received::Queued(id)
             }
-            Err(reason) => reject(origin, None, 441, now, reason),
+            Err(reason) => Received::Rejected(reason),
         }
     }
 
@@ -308,11 +305,6 @@ impl Intake {
 
 /// Who may post but not offer.
 const NOT_A_PEER: Reason = Reason::NotPermitted("Only peers may offer articles here");
-
-fn reject(origin: &Origin, id: Option<&MessageId>, code: u16, now: Timestamp, reason: Reason) -> Received {
-    newslog::rejected(now, origin.name(), id, code, &reason);
-    Received::Rejected(reason)
-}
 
 /// What the store keeps of a relayed article.
 fn new_relayed(

@@ -4,10 +4,10 @@
 use super::Counters;
 use super::connection::{Connection, Parked};
 use super::settle::Owed;
+use super::telling::{Told, own_id};
 use crate::agent::{Cause, Reason};
 use crate::article::{HeadError, MessageId};
-use crate::clock;
-use crate::intake::{self, Offer, Origin, newslog};
+use crate::intake::{self, Offer, Origin};
 use crate::session::reply::{self, Answer};
 use crate::session::{Received, Transfer, Via};
 use crate::store::Outcome;
@@ -27,6 +27,7 @@ impl Connection {
         }
         let Some(origin) = &self.admitted.relay else { return };
         let offer = self.service.intake.offer(origin, id);
+        self.count_offer(&offer);
         let out = self.ledger.tail(&mut self.out);
         match &offer {
             Offer::Wanted(_) => reply::check(id, Ok(()), out),
@@ -41,6 +42,7 @@ impl Connection {
         }
         let Some(origin) = &self.admitted.relay else { return };
         let offer = self.service.intake.offer(origin, &id);
+        self.count_offer(&offer);
         let out = self.ledger.tail(&mut self.out);
         match offer {
             Offer::Wanted(held) => {
@@ -123,7 +125,11 @@ impl Connection {
                 self.ledger.push(Owed { transfer, id, len, outcome: None, after: Vec::new() });
                 return;
             }
-            intake::Received::Rejected(reason) => self.rejected(&transfer, &reason),
+            intake::Received::Rejected(reason) => {
+                // The proto-article may have named itself.
+                let id = transfer.id.clone().or_else(|| own_id(&article));
+                self.rejected(&transfer, id.as_ref(), &reason);
+            }
             intake::Received::Deferred(Cause::Pending)
                 if transfer.via == Via::TakeThis && since.elapsed() < PARKED_MAX =>
             {
@@ -147,17 +153,14 @@ impl Connection {
     /// Rejects what the intake has never seen.
     pub(super) fn unread(&mut self, transfer: &Transfer, reason: &Reason) {
         self.held = None;
-        newslog::rejected(
-            clock::now(),
-            &self.admitted.name,
-            transfer.id.as_ref(),
-            reply::rejection(transfer.via),
-            reason,
-        );
-        self.rejected(transfer, reason);
+        self.rejected(transfer, transfer.id.as_ref(), reason);
     }
 
-    pub(super) fn rejected(&mut self, transfer: &Transfer, reason: &Reason) {
+    /// An article is rejected; `id` as far as it is known.
+    fn rejected(&mut self, transfer: &Transfer, id: Option<&MessageId>, reason: &Reason) {
+        let mut told = Told::default();
+        self.tell_rejected(transfer.via, id, reason, &mut told);
+        self.hand_over(&mut told);
         let counters = &self.service.counters;
         Counters::add(&counters.rejected, 1);
         match reason {
@@ -173,6 +176,9 @@ impl Connection {
 
     pub(super) fn deferred(&mut self, transfer: &Transfer, cause: &Cause) {
         Counters::add(&self.service.counters.deferred, 1);
+        let mut told = Told::default();
+        self.tell_deferred(transfer.via, transfer.id.as_ref(), cause, &mut told);
+        self.hand_over(&mut told);
         tracing::debug!(conn = self.admitted.name, %cause, "deferred");
         self.closing |= reply::transfer(transfer, &Answer::Deferred(cause), self.ledger.tail(&mut self.out));
     }
@@ -190,6 +196,9 @@ impl Connection {
 
     /// Gives the replies whose articles are on disk.
     pub(super) fn settle(&mut self) {
+        if let Some(guest) = &mut self.guest {
+            guest.fold();
+        }
         if self.ledger.is_empty() {
             return;
         }
@@ -198,8 +207,7 @@ impl Connection {
             self.ledger.settle(tag, outcome);
         }
         let mut permits = 0;
-        let now = clock::now();
-        let name = &self.admitted.name;
+        let mut told = Told::default();
         while let Some((owed, outcome)) = self.ledger.pop() {
             permits += self.service.permits(owed.len);
             if !matches!(outcome, Outcome::Accepted(_)) {
@@ -209,20 +217,20 @@ impl Connection {
                 continue;
             }
             let close = match &outcome {
-                Outcome::Accepted(_) => {
+                Outcome::Accepted(seq) => {
                     Counters::add(&self.service.counters.accepted, 1);
-                    newslog::accepted(now, name, &owed.id, owed.len, &[]);
+                    self.tell_accepted(&owed, *seq, &mut told);
                     reply::transfer(&owed.transfer, &Answer::Kept(&owed.id), &mut self.out)
                 }
                 Outcome::Duplicate => {
                     Counters::add(&self.service.counters.rejected, 1);
-                    let code = reply::rejection(owed.transfer.via);
-                    newslog::rejected(now, name, Some(&owed.id), code, &Reason::Duplicate);
+                    self.tell_rejected(owed.transfer.via, Some(&owed.id), &Reason::Duplicate, &mut told);
                     reply::transfer(&owed.transfer, &Answer::Rejected(&Reason::Duplicate), &mut self.out)
                 }
                 Outcome::Failed(why) => {
                     Counters::add(&self.service.counters.deferred, 1);
                     let cause = Cause::Store(why.clone());
+                    self.tell_deferred(owed.transfer.via, Some(&owed.id), &cause, &mut told);
                     reply::transfer(&owed.transfer, &Answer::Deferred(&cause), &mut self.out)
                 }
             };
@@ -235,5 +243,6 @@ impl Connection {
         }
         self.permits -= permits;
         self.service.budget.add_permits(permits as usize);
+        self.hand_over(&mut told);
     }
 }

@@ -5,6 +5,7 @@
 
 use super::door::{Admitted, Entry, Seat};
 use super::gate::{Knock, Upgrade, be_turned};
+use super::incoming::Guest;
 use super::pace::Pace;
 use super::settle::{Ledger, Port};
 use super::stream::Stream;
@@ -82,6 +83,8 @@ pub(super) struct Connection {
     pub(super) knock: Option<Knock>,
     /// What the connection becomes when everything before has been sent.
     pub(super) upgrade: Option<Upgrade>,
+    /// The peer whose it is, from its first offer on.
+    pub(super) guest: Option<Guest>,
     /// Its place among its account's connections.
     pub(super) seat: Option<Seat>,
     /// Its place among its peer's connections, from its first offer on.
@@ -142,6 +145,7 @@ pub async fn serve(
         entry,
         knock: None,
         upgrade: None,
+        guest: None,
         seat: None,
         peer_seat: None,
         compressed: None,
@@ -167,7 +171,9 @@ pub async fn serve(
     }
     connection.abandon().await;
     if let (Some(Upgrade::Turn), Some(entry)) = (connection.upgrade, &mut connection.entry) {
-        be_turned(connection.transport, &connection.service, entry, &connection.admitted, alarm).await;
+        // Apart: what it holds is nothing that every connection has room for.
+        let (service, admitted) = (&*connection.service, &connection.admitted);
+        Box::pin(be_turned(connection.transport, service, entry, admitted, alarm)).await;
     }
     if connection.peer_seat.is_some() {
         connection.service.counters.connections_peers.fetch_sub(1, Ordering::Relaxed);

@@ -1,10 +1,11 @@
 //! Who comes in: what a connection is told about itself, and the places there are.
 
-use crate::access::{Client, Key, LoginHelps, Scope};
+use crate::access::{Client, Key, LoginHelps, Scope, WrongKey};
 use crate::accounts::{Account, AccountsFile};
 use crate::config::{Peer, Rule};
 use crate::intake::Origin;
 use crate::session::{Offers, Rights};
+use crate::store::LogEntry;
 use crate::transport::Transport;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
@@ -114,7 +115,7 @@ pub trait Door: Send + Sync {
         None
     }
     /// What is to be told of a certificate that is nobody's.
-    fn wrong_key(&self, _client: &Client) -> Option<String> {
+    fn wrong_key(&self, _client: &Client) -> Option<WrongKey> {
         None
     }
     /// What somebody could get by logging in, or behind TLS.
@@ -128,6 +129,14 @@ pub trait Door: Send + Sync {
     fn takes_turns(&self, _peer: &str) -> bool {
         false
     }
+    /// XSYNC OFFER: the peer is offered this article over its feed.
+    ///
+    /// # Errors
+    /// Why not.
+    fn owe(&self, _peer: &str, _entry: &LogEntry) -> Result<(), String> {
+        Err("there is no feed to it".to_owned())
+    }
+
     /// XTURN: from here on the peer is fed over its own connection.
     fn turn(&self, _peer: &str, transport: Transport) -> TurnedOver {
         drop(transport);

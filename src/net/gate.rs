@@ -6,12 +6,14 @@ use super::door::{Admitted, Door, Entry, Seats, TurnedOver};
 use super::pace::Pace;
 use super::tell::Tell;
 use super::{Counters, Service};
-use crate::access::{Client, Key, Quotas, Throttle};
+use crate::access::{Client, Key, Quotas, Throttle, WrongKey};
 use crate::accounts::{Account, Password};
+use crate::article::MessageId;
 use crate::limits::{ACCOUNT_NAME_MAX, COMPRESSED_MAX, HASHES_MAX};
 use crate::session::{Credentials, Login, reply};
+use crate::store::{ReadError, Wait};
 use crate::tls::server::Shown;
-use crate::transport::Transport;
+use crate::transport::{Transport, blocking};
 use rustls::ServerConnection;
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -214,6 +216,21 @@ impl Connection {
         self.session.answer_turn(turns, &mut self.out);
     }
 
+    /// XSYNC OFFER: the peer lacks this article.
+    pub(super) fn sync_offer(&mut self, id: &MessageId) {
+        let entry = match blocking(|| self.service.store.entry(id, Wait::Disk)) {
+            Ok(Some(entry)) => Ok(entry),
+            Ok(None) | Err(ReadError::Gone) => Err("it is not here".to_owned()),
+            Err(error) => return self.fault(&error),
+        };
+        let door = self.entry.as_ref().map(|entry| &entry.door).zip(self.admitted.peer_name());
+        let owed = entry.and_then(|entry| match door {
+            Some((door, peer)) => door.owe(peer, &entry),
+            None => Err("several peers share this address: which one is unknown".to_owned()),
+        });
+        reply::sync_offer(id, owed.as_ref().copied().map_err(String::as_str), &mut self.out);
+    }
+
     /// COMPRESS: there is a bound to the memory that it takes.
     pub(super) fn compress(&mut self) {
         match self.service.gate.compressed.clone().try_acquire_owned() {
@@ -285,10 +302,12 @@ impl Connection {
 
     fn tell_of_wrong_key(&self) {
         let told = self.entry.as_ref().and_then(|entry| entry.door.wrong_key(&entry.client));
-        if let Some(what) = told
-            && let Some(times) = self.service.gate.wrong_key.due(Instant::now())
-        {
-            tracing::warn!(conn = self.admitted.name, times, "{what}");
+        let Some(WrongKey { is_meant, line }) = told else { return };
+        let Some(times) = self.service.gate.wrong_key.due(Instant::now()) else { return };
+        if is_meant {
+            tracing::warn!(conn = self.admitted.name, times, "{line}");
+        } else {
+            tracing::info!(conn = self.admitted.name, times, "{line}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod articles;
 mod connection;
 mod door;
 mod gate;
+mod incoming;
 mod listener;
 mod output;
 mod pace;
@@ -17,13 +18,16 @@ mod reading;
 mod settle;
 mod stream;
 mod tell;
+mod telling;
 
 pub use connection::serve;
 pub use door::{Admitted, Door, Entry, TurnedOver};
+pub use incoming::{Incoming, IncomingStatus};
 pub use listener::listen;
 
 use crate::config::{Limits, Lists};
 use crate::intake::Intake;
+use crate::journal::Journals;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -53,6 +57,10 @@ pub struct Service {
     pub(crate) gate: gate::Gate,
     /// Figures for the operator.
     pub counters: Counters,
+    /// What peers have brought.
+    pub incoming: Incoming,
+    /// Where articles are written down; nowhere, unless the house says otherwise.
+    pub journals: Journals,
 }
 
 /// What the connections have done since the start.
@@ -148,6 +156,8 @@ impl Service {
             budget,
             gate: gate::Gate::default(),
             counters: Counters::default(),
+            incoming: Incoming::default(),
+            journals: Journals::default(),
         }
     }
 

@@ -19,6 +19,7 @@ impl Connection {
             Ask::Login(credentials) => return self.knock(credentials),
             Ask::Compress => return self.compress(),
             Ask::Turn => return self.turn(),
+            Ask::SyncOffer(id) => return self.sync_offer(&id),
             ask => ask,
         };
         let before = self.out.len();

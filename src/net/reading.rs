@@ -5,14 +5,15 @@ use super::stream::{Filter, Item, Numbers, Stream, field_value};
 use crate::access::Scope;
 use crate::article::MessageId;
 use crate::article::date;
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::config::Lists;
 use crate::session::ask::{ListKind, Rows};
 use crate::session::reply;
 use crate::session::{Ask, Locator, Server};
 use crate::store::{Group, Location, ReadError, Store, Stored, Wait};
+use crate::sync::{self, Ranges, Summary};
 use crate::transport::blocking;
-use crate::wildmat::TextPattern;
+use crate::wildmat::{TextPattern, Wildmat};
 use crate::wire::{ListFile, Part, Range};
 use std::sync::Arc;
 
@@ -119,9 +120,27 @@ pub(super) fn answer(
             reply::line(111, &date::digits(clock::now()), out);
             Ok(None)
         }
+        Ask::SyncCounts(ranges, wildmat) => {
+            reply::line(291, "Counts follow", out);
+            Ok(Some(sync(store, ranges, wildmat, Some(Summary::default()))))
+        }
+        Ask::SyncIds(ranges, wildmat) => {
+            reply::line(291, "Message-IDs follow", out);
+            Ok(Some(sync(store, ranges, wildmat, None)))
+        }
         // The connection answers offers itself, which are the intake's, and what changes the connection.
-        Ask::Check(_) | Ask::Ihave(_) | Ask::Login(_) | Ask::Compress | Ask::Turn => Ok(None),
+        Ask::Check(_) | Ask::Ihave(_) | Ask::Login(_) | Ask::Compress | Ask::Turn | Ask::SyncOffer(_) => {
+            Ok(None)
+        }
     }
+}
+
+/// XSYNC looks from where the first article can have arrived: its own date is at most a day ahead of
+/// that (RFC 5537 s.3.6 step 2).
+fn sync(store: &Store, ranges: Ranges, wildmat: Wildmat, summary: Option<Summary>) -> Stream {
+    let first = Timestamp::from_unix_s(ranges.first()).plus_s(-sync::AHEAD_S);
+    let after = blocking(|| store.seq_before(first));
+    Stream::Sync { after, ranges, wildmat, summary }
 }
 
 fn numbers(group: Arc<Group>, range: Range) -> Numbers {

@@ -9,6 +9,7 @@ use crate::decimal;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::session::ask::ListKind;
 use crate::store::{Group, GroupStatus, Location, ReadError, Seq, Store, Wait};
+use crate::sync::{Ranges, Summary};
 use crate::transport::blocking;
 use crate::wildmat::{TextPattern, Wildmat};
 use std::fs::File;
@@ -33,6 +34,10 @@ pub(super) enum Stream {
     Hdr(Numbers, Item, Option<TextPattern>),
     /// LIST and NEWGROUPS: lines made from newsgroups.
     List { groups: Arc<Vec<Arc<Group>>>, at: usize, kind: ListKind, filter: Filter },
+    /// XSYNC: the articles of these ranges and newsgroups, summed up or by their Message-IDs.
+    Sync { after: Seq, ranges: Ranges, wildmat: Wildmat, summary: Option<Summary> },
+    /// Lines that are there already.
+    Lines(std::vec::IntoIter<String>),
     /// NEWNEWS: Message-IDs from the log.
     Newnews { after: Seq, wildmat: Wildmat, since: Timestamp },
 }
@@ -141,6 +146,44 @@ impl Stream {
                 }
                 out.extend_from_slice(b".\r\n");
                 Ok(true)
+            }
+            Self::Sync { after, ranges, wildmat, summary } => {
+                let (entries, next) = match store.log(*after, NEWNEWS_ENTRIES, Wait::No) {
+                    Err(ReadError::WouldBlock) => {
+                        blocking(|| store.log(*after, NEWNEWS_ENTRIES, Wait::Disk))?
+                    }
+                    other => other?,
+                };
+                for entry in &entries {
+                    if ranges.contain(entry.date.unix_s()) && wildmat.wants(entry.newsgroups.split(',')) {
+                        match summary {
+                            Some(summary) => summary.add(&entry.id, entry.date),
+                            None => {
+                                out.extend_from_slice(entry.id.as_str().as_bytes());
+                                out.extend_from_slice(b"\r\n");
+                            }
+                        }
+                    }
+                }
+                let done = next <= *after;
+                *after = next;
+                if !done {
+                    return Ok(false);
+                }
+                let lines: Vec<String> = summary.iter().flat_map(Summary::lines).collect();
+                *self = Self::Lines(lines.into_iter());
+                Ok(false)
+            }
+            Self::Lines(lines) => {
+                while out.len() < OUTPUT_BYTES_MAX {
+                    let Some(line) = lines.next() else {
+                        out.extend_from_slice(b".\r\n");
+                        return Ok(true);
+                    };
+                    out.extend_from_slice(line.as_bytes());
+                    out.extend_from_slice(b"\r\n");
+                }
+                Ok(false)
             }
             Self::Newnews { after, wildmat, since } => {
                 let (entries, next) = match store.log(*after, NEWNEWS_ENTRIES, Wait::No) {

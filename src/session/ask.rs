@@ -3,6 +3,7 @@
 use super::login::Credentials;
 use crate::article::MessageId;
 use crate::clock::Timestamp;
+use crate::sync::Ranges;
 use crate::wildmat::{TextPattern, Wildmat};
 use crate::wire::{ListFile, Part, Range};
 use bytes::Bytes;
@@ -115,6 +116,12 @@ pub enum Ask {
     Login(Credentials),
     /// COMPRESS DEFLATE: [`Server::answer_compress`](super::Server::answer_compress).
     Compress,
+    /// XSYNC COUNTS: 291, and the lines of [`Summary`](crate::sync::Summary).
+    SyncCounts(Ranges, Wildmat),
+    /// XSYNC IDS: 291, and Message-IDs.
+    SyncIds(Ranges, Wildmat),
+    /// XSYNC OFFER: [`super::reply::sync_offer`].
+    SyncOffer(MessageId),
     /// XTURN: [`Server::answer_turn`](super::Server::answer_turn).
     Turn,
 }

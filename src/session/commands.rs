@@ -4,9 +4,10 @@ use super::ask::{Ask, ListKind, Locator, Rows, Step, Transfer, Via};
 use super::reply;
 use super::server::{Server, State, Unread};
 use crate::article::MessageId;
+use crate::sync::Ranges;
 use crate::wildmat::{TextPattern, Wildmat};
 use crate::wire::command::RangeSpec;
-use crate::wire::{ArticleSpec, Command, ListCommand, Range};
+use crate::wire::{ArticleSpec, Command, ListCommand, Range, SyncCommand};
 
 impl<G> Server<G> {
     pub(super) fn command(&mut self, command: Command<'_>, out: &mut Vec<u8>) -> Step {
@@ -49,6 +50,7 @@ impl<G> Server<G> {
             Command::Date => Step::Ask(Ask::Date),
             Command::ModeStream if self.rights.offer => reply::line(203, "Streaming permitted", out),
             Command::ModeStream => self.may_not_offer("Streaming not permitted", out),
+            Command::Sync(sync) => self.sync(sync, out),
             Command::Turn => self.turn(out),
             Command::Authinfo(authinfo) => self.authinfo(authinfo, out),
             Command::StartTls => self.start_tls(out),
@@ -163,6 +165,31 @@ impl<G> Server<G> {
         match self.rows(spec, out) {
             Ok(rows) => Step::Ask(Ask::Hdr { field: field.to_owned(), rows, old, pattern }),
             Err(step) => step,
+        }
+    }
+
+    /// XSYNC is for those who may offer: nobody else is told what is here, or makes us look for it.
+    fn sync(&mut self, sync: SyncCommand<'_>, out: &mut Vec<u8>) -> Step {
+        if !self.rights.offer {
+            return self.may_not_offer(reply::NOT_A_PEER, out);
+        }
+        let (ranges, wildmat, ids) = match sync {
+            SyncCommand::Offer(id) => {
+                return match MessageId::try_from(id) {
+                    Ok(id) => Step::Ask(Ask::SyncOffer(id)),
+                    Err(_) => reply::usage("message-id", out),
+                };
+            }
+            SyncCommand::Counts(ranges, wildmat) => (ranges, wildmat, false),
+            SyncCommand::Ids(ranges, wildmat) => (ranges, wildmat, true),
+        };
+        let Some(ranges) = Ranges::parse(ranges) else {
+            return reply::line(501, "Bad ranges: from-to[,from-to] in seconds of Unix time", out);
+        };
+        match Wildmat::parse_subscription(wildmat) {
+            Ok(wildmat) if ids => Step::Ask(Ask::SyncIds(ranges, wildmat)),
+            Ok(wildmat) => Step::Ask(Ask::SyncCounts(ranges, wildmat)),
+            Err(why) => reply::bad_wildmat(&why, out),
         }
     }
 

@@ -45,6 +45,7 @@ const HELP: &str = "100 Help text follows\r\n\
     XHDR field [message-id|range]\r\n\
     XOVER [range]\r\n\
     XPAT field message-id|range pattern\r\n\
+    XSYNC COUNTS|IDS ranges wildmat|OFFER message-id\r\n\
     XTURN\r\n\
     .\r\n";
 
@@ -125,7 +126,7 @@ pub(super) fn capabilities(rights: Rights, channel: &Channel, lists: ListFiles, 
         out.extend_from_slice(b"POST\r\n");
     }
     if rights.offer {
-        out.extend_from_slice(b"IHAVE\r\nSTREAMING\r\n");
+        out.extend_from_slice(b"IHAVE\r\nSTREAMING\r\nXSYNC\r\n");
     }
     if rights.turn {
         // RFC 3977 s.3.3.3: a private extension's label begins with X.
@@ -148,6 +149,18 @@ pub(super) fn capabilities(rights: Rights, channel: &Channel, lists: ListFiles, 
         out.extend_from_slice(b"COMPRESS DEFLATE\r\n");
     }
     out.extend_from_slice(b".\r\n");
+}
+
+/// The reply to XSYNC OFFER (RFC 3977 s.3.2: x9x is for private extensions): the article will be offered;
+/// or it is not owed, and why; or it is not here.
+pub fn sync_offer(id: &MessageId, owed: Result<(), &str>, out: &mut Vec<u8>) {
+    match owed {
+        Ok(()) => with_id(b"292 ", id, "", out),
+        Err(why) => {
+            let why: String = why.chars().filter(|c| !c.is_control()).take(200).collect();
+            with_id(b"492 ", id, &why, out);
+        }
+    }
 }
 
 /// HELP (RFC 3977 s.7.2).

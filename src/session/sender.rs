@@ -66,6 +66,17 @@ pub enum Verdict {
     Deferred,
 }
 
+/// A reply that settled an article, for the feeds' log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The command that it answers: `CHECK`, `TAKETHIS`, `IHAVE`.
+    pub command: &'static str,
+    /// Its code.
+    pub code: u16,
+    /// The words behind the code, fit for a log line; empty if the article was accepted.
+    pub words: String,
+}
+
 /// What the shell has to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<A> {
@@ -81,6 +92,8 @@ pub enum Step<A> {
     StartTls,
     /// Everything behind this is packed (RFC 8054), in both directions; then go on.
     StartDeflate,
+    /// The peer answers XSYNC: the shell goes on by itself.
+    Opened,
     /// XTURN is answered: the peer is the client now, and waits for our greeting.
     Turned,
     /// The peer has answered for good, or for now when deferred.
@@ -104,6 +117,8 @@ pub enum Close {
     NoTls(String),
     /// The peer does not take the login.
     LoginRefused(String),
+    /// It does not know XSYNC, or not from us.
+    NoSync,
     /// The peer does not offer us articles over a connection of ours (XTURN).
     NoTurn(String),
     /// A reply that fits no command.
@@ -121,6 +136,7 @@ impl fmt::Display for Close {
             Self::Unauthorised(line) => write!(f, "asks for authentication or privacy: {line}"),
             Self::NoTls(why) => write!(f, "no TLS, and without it nothing is sent: {why}"),
             Self::LoginRefused(line) => write!(f, "the login is refused: {line}"),
+            Self::NoSync => f.write_str("the peer does not offer XSYNC to us"),
             Self::NoTurn(why) => f.write_str(why),
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::Withdrawn => f.write_str("an article vanished after it was asked for"),
@@ -168,6 +184,16 @@ enum Kind {
     IhaveArticle,
 }
 
+impl Kind {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Check => "CHECK",
+            Self::TakeThis { .. } => "TAKETHIS",
+            Self::Ihave | Self::IhaveArticle => "IHAVE",
+        }
+    }
+}
+
 struct Waiting<A> {
     kind: Kind,
     article: A,
@@ -198,6 +224,7 @@ pub struct Sender<A> {
     opening: Opening,
     /// What the peer says it can do; none when it does not know the question.
     known: Option<Capabilities>,
+    last: Reply,
 }
 
 impl<A: Offered> Sender<A> {
@@ -220,6 +247,7 @@ impl<A: Offered> Sender<A> {
             capabilities: String::new(),
             opening,
             known: None,
+            last: Reply::default(),
         }
     }
 
@@ -266,6 +294,11 @@ impl<A: Offered> Sender<A> {
     /// Octets of articles sent and not answered.
     pub fn unanswered_octets(&self) -> usize {
         self.octets
+    }
+
+    /// The reply behind the last [`Step::Settled`].
+    pub fn last_reply(&self) -> &Reply {
+        &self.last
     }
 
     /// What it has learned of the peer.
@@ -453,6 +486,12 @@ impl<A: Offered> Sender<A> {
             (_, Kind::Check | Kind::Ihave) => Verdict::Refused,
             (_, Kind::TakeThis { .. } | Kind::IhaveArticle) => Verdict::Rejected(shown(line)),
         };
+        self.last.command = kind.command();
+        self.last.code = code;
+        self.last.words.clear();
+        if verdict != Verdict::Accepted {
+            push_shown(reply.text.as_bytes(), &mut self.last.words);
+        }
         Some(Step::Settled(article, verdict))
     }
 
@@ -492,12 +531,15 @@ fn command(out: &mut Vec<u8>, word: &[u8], id: &MessageId) {
 
 /// A peer's words, fit for a log line: bounded, without control characters.
 fn shown(line: &[u8]) -> String {
+    let mut words = String::new();
+    push_shown(line, &mut words);
+    words
+}
+
+fn push_shown(line: &[u8], words: &mut String) {
     const CHARACTERS_MAX: usize = 200;
-    String::from_utf8_lossy(line)
-        .chars()
-        .take(CHARACTERS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    let line = String::from_utf8_lossy(line);
+    words.extend(line.chars().take(CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }));
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ impl Fingerprint {
     }
 }
 
-fn sha256(octets: &[u8]) -> [u8; 32] {
+/// SHA-256.
+pub fn sha256(octets: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     // The provider's own SHA-256, by way of a suite that is made of it.
     if let SupportedCipherSuite::Tls13(suite) = TLS13_AES_128_GCM_SHA256 {

@@ -8,7 +8,7 @@ pub mod self_signed;
 pub mod server;
 mod validity;
 
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, sha256};
 pub use validity::not_after;
 
 /// The name of NNTP in TLS (ALPN, RFC 7301).

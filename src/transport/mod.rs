@@ -56,6 +56,11 @@ struct Layers {
 }
 
 impl Transport {
+    /// Is there TLS?
+    pub(crate) fn is_private(&self) -> bool {
+        self.layers.as_ref().is_some_and(|layers| layers.tls.is_some())
+    }
+
     /// A reader or a peer.
     pub fn tcp(stream: TcpStream) -> Self {
         Self { socket: Socket::Tcp(stream), layers: None }

@@ -1,7 +1,7 @@
 //! The arguments of commands (RFC 3977 s.9.2, s.9.8): the words behind the keyword, as the grammar
 //! of each command wants them. Borrows the line and allocates nothing.
 
-use super::command::{ArticleSpec, Authinfo, Command, ListCommand, Part, RangeSpec, Secret};
+use super::command::{ArticleSpec, Authinfo, Command, ListCommand, Part, RangeSpec, Secret, SyncCommand};
 use super::range::article_number;
 use super::{ListFile, Range};
 use crate::clock::{self, Timestamp};
@@ -50,6 +50,21 @@ fn trim_blanks(mut text: &[u8]) -> &[u8] {
 impl<'a> Arguments<'a> {
     pub(super) fn new(line: &'a [u8]) -> Self {
         Self(line)
+    }
+
+    /// XSYNC.
+    pub(super) fn sync(mut self) -> Option<SyncCommand<'a>> {
+        let what = self.text()?;
+        if what.eq_ignore_ascii_case("OFFER") {
+            return self.message_id().map(SyncCommand::Offer);
+        }
+        let (ranges, wildmat) = (self.text()?, self.text()?);
+        let command = match what {
+            what if what.eq_ignore_ascii_case("COUNTS") => SyncCommand::Counts(ranges, wildmat),
+            what if what.eq_ignore_ascii_case("IDS") => SyncCommand::Ids(ranges, wildmat),
+            _ => return None,
+        };
+        self.end(command)
     }
 
     /// `value`, if nothing is left.

@@ -29,6 +29,8 @@ pub struct Capabilities {
     pub sasl_plain: bool,
     /// `COMPRESS`'s argument `DEFLATE` (RFC 8054).
     pub compress_deflate: bool,
+    /// `XSYNC`, of this project.
+    pub sync: bool,
     /// `XTURN`, of this project.
     pub turn: bool,
     /// `IMPLEMENTATION`'s argument.
@@ -62,6 +64,7 @@ impl Capabilities {
                 }
                 "SASL" => plain = has("PLAIN"),
                 "COMPRESS" => known.compress_deflate = has("DEFLATE"),
+                "XSYNC" => known.sync = true,
                 "XTURN" => known.turn = true,
                 "IMPLEMENTATION" => known.implementation = Some(arguments.trim_start().to_owned()),
                 _ => {}

@@ -89,6 +89,18 @@ pub enum Authinfo<'a> {
     Unknown,
 }
 
+/// The variants of XSYNC, a private command of this project (RFC 3977 s.3.3): what a peer asks to find out
+/// whether both have the same articles. Ranges and wildmats are unparsed text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncCommand<'a> {
+    /// XSYNC COUNTS ranges wildmat: for each hour how many articles, and the sum of their hashes.
+    Counts(&'a str, &'a str),
+    /// XSYNC IDS ranges wildmat: the Message-IDs.
+    Ids(&'a str, &'a str),
+    /// XSYNC OFFER message-id: offer it to me.
+    Offer(&'a str),
+}
+
 /// One command line, parsed. Keywords are case-insensitive; arguments are as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each variant is the command of its name
@@ -129,6 +141,8 @@ pub enum Command<'a> {
     Quit,
     StartTls,
     TakeThis(&'a str),
+    /// XSYNC, of this project.
+    Sync(SyncCommand<'a>),
     /// XTURN, of this project: client and server change places.
     Turn,
     /// XGTITLE \[wildmat\] (RFC 2980 s.2.4): LIST NEWSGROUPS, answered 282; without wildmat of the current
@@ -190,6 +204,10 @@ impl<'a> Command<'a> {
                 "XHDR field [message-id|range]",
             ),
             b"XPAT" => (arguments.xpat(), "XPAT field message-id|range pattern"),
+            b"XSYNC" => (
+                arguments.sync().map(Self::Sync),
+                "XSYNC COUNTS|IDS from-to[,from-to] wildmat|OFFER message-id",
+            ),
             b"XTURN" => (arguments.end(Self::Turn), "XTURN"),
             b"XGTITLE" => (arguments.optional_text().map(Self::Xgtitle), "XGTITLE [wildmat]"),
             b"GROUP" => (arguments.only_text().map(Self::Group), "GROUP newsgroup"),
@@ -292,6 +310,9 @@ mod tests {
             ("LIST DISTRIB.PATS", List(ListCommand::File(ListFile::DistribPats, None))),
             ("LIST SUBSCRIPTIONS a*", List(ListCommand::File(ListFile::Subscriptions, Some("a*")))),
             ("xturn", Turn),
+            ("xsync counts 5-9,10-20 *,!a.*", Sync(SyncCommand::Counts("5-9,10-20", "*,!a.*"))),
+            ("XSYNC IDS 5-9 *", Sync(SyncCommand::Ids("5-9", "*"))),
+            ("XSYNC offer <a@b>", Sync(SyncCommand::Offer("<a@b>"))),
             ("XGTITLE", Xgtitle(None)),
             ("XGTITLE a*", Xgtitle(Some("a*"))),
             (

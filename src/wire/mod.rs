@@ -11,7 +11,9 @@ pub mod response;
 
 pub use arguments::is_message_id;
 pub use block::{TERMINATOR, find_block_end};
-pub use command::{ArticleSpec, Authinfo, Command, CommandError, ListCommand, Part, RangeSpec, Secret};
+pub use command::{
+    ArticleSpec, Authinfo, Command, CommandError, ListCommand, Part, RangeSpec, Secret, SyncCommand,
+};
 pub use list_file::{ListFile, ListFiles};
 pub use range::Range;
 pub use response::Code;

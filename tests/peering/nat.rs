@@ -7,6 +7,7 @@ use crate::support::site::Site;
 use std::collections::HashSet;
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 
 /// A hub that knows the leaf by its key alone, and the leaf, which dials it. Not started.
 fn hub_and_leaf(more: &str) -> (Site, Site) {
@@ -32,7 +33,9 @@ fn hub_and_leaf(more: &str) -> (Site, Site) {
 
 fn post(site: &Site, run: &str, number: u64) -> String {
     let id = message_id(run, number);
-    let said = site.client().post(&posted(Some(&id), NEWSGROUP, 800)).unwrap();
+    // A large one now and then, which leaves piece by piece.
+    let size = if number % 10 == 7 { 400_000 } else { 800 };
+    let said = site.client().post(&posted(Some(&id), NEWSGROUP, size)).unwrap();
     assert!(said.starts_with("240"), "{said}");
     id
 }
@@ -108,6 +111,69 @@ fn a_site_without_a_listener_gets_and_gives() {
     fs::write(leaf.config(), config).unwrap();
     leaf.start();
     until_each_once(&leaf, &ids);
+}
+
+/// By a password over TLS, and by its address in clear.
+#[test]
+fn places_change_however_the_peer_is_known() {
+    for by_password in [true, false] {
+        let (mut hub, mut leaf) = hub_and_leaf("");
+        let at = format!("address = \"127.0.0.1:{}\"\n", hub.port);
+        let (known, dialled) = if by_password {
+            add_user(&hub, "leaf-feeds", "open sesame");
+            let secret = leaf.dir().join("secret");
+            fs::write(&secret, "open sesame\n").unwrap();
+            fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+            let tls = format!("tls = \"starttls\"\npin = \"{}\"\n", key_of(&hub));
+            let login = "user = \"leaf-feeds\"\npassword_file = \"secret\"\n";
+            ("account = \"leaf-feeds\"\n", format!("{tls}{login}"))
+        } else {
+            ("accept_from = [\"127.0.0.1\"]\n", String::new())
+        };
+        let leafs = "[[peer]]\nname = \"leaf\"\nidentity = \"leaf.example\"\nturn = true\n";
+        write_peers(&hub, &format!("{leafs}{known}"));
+        let hubs = "[[peer]]\nname = \"hub\"\nidentity = \"hub.example\"\nturn = true\n";
+        write_peers(&leaf, &format!("{hubs}{at}{dialled}"));
+        hub.start();
+        leaf.start();
+        until_state(&hub, "leaf", "came in");
+        let ids = [post(&hub, "hub", 1), post(&leaf, "leaf", 1)];
+        until_each_once(&hub, &ids);
+        until_each_once(&leaf, &ids);
+    }
+}
+
+#[test]
+fn a_reload_ends_a_turned_connection_only_where_its_peer_has_changed() {
+    let (mut hub, mut leaf) = hub_and_leaf("");
+    hub.start();
+    leaf.start();
+    until_state(&hub, "leaf", "came in");
+    until_state(&leaf, "hub", "connected");
+    let mut ids = vec![post(&hub, "hub", 1), post(&leaf, "leaf", 1)];
+    until_each_once(&hub, &ids);
+    until_each_once(&leaf, &ids);
+    // Two connections of the leaf's, and nobody else's now.
+    assert!(wait_until(WITHIN, || counter(&hub, "connections") == 2));
+    let before = counter(&hub, "connections_total");
+    let stranger = "[[peer]]\nname = \"c\"\nidentity = \"c.example\"\naccept_from = [\"192.0.2.1\"]\n";
+    for site in [&hub, &leaf] {
+        let peers = fs::read_to_string(site.dir().join("peers.toml")).unwrap();
+        write_peers(site, &format!("{stranger}{peers}"));
+        site.feedd(&["reload"], &[]);
+    }
+    let looks = 1;
+    ids.push(post(&hub, "hub", 2));
+    assert!(wait_until(WITHIN, || feed(&hub, "leaf")["accepted"] == 2));
+    assert_eq!(counter(&hub, "connections_total"), before + looks, "nobody has connected again");
+    // The leaf's side of the contract changes: both of its connections are opened anew.
+    let peers = fs::read_to_string(leaf.dir().join("peers.toml")).unwrap();
+    write_peers(&leaf, &format!("{peers}window = 9\n"));
+    leaf.feedd(&["reload"], &[]);
+    ids.extend([post(&hub, "hub", 3), post(&leaf, "leaf", 3)]);
+    until_each_once(&hub, &ids);
+    until_each_once(&leaf, &ids);
+    assert!(counter(&hub, "connections_total") >= before + looks + 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! restarts. Stopped (and its folder removed) on drop.
 
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -60,8 +60,13 @@ impl Site {
         site
     }
 
-    /// Lets a client on loopback offer articles as the peer `load.example`.
+    /// Lets a client on loopback offer articles as the peer `load.example`, over as many connections as
+    /// there may be at all.
     pub fn accept_load(&self) {
+        let config = fs::read_to_string(self.config()).unwrap();
+        let (usual, more) = ("connections_per_address_max = 256", "connections_per_address_max = 16384");
+        assert!(config.contains(usual), "{config}");
+        fs::write(self.config(), config.replace(usual, more)).unwrap();
         let identity = super::articles::LOAD_IDENTITY;
         self.feedd(&["peer", "add"], &["load", "--identity", identity, "--accept-from", "127.0.0.1"]);
     }

@@ -201,6 +201,9 @@ impl Shell<'_> {
                 self.session.answer_login(login, &mut self.out);
             }
             Ask::Compress => self.session.answer_compress(true, &mut self.out),
+            Ask::SyncCounts(..) | Ask::SyncIds(..) | Ask::SyncOffer(_) => {
+                panic!("XSYNC is answered from the log: its transcripts are for TCP")
+            }
             Ask::Turn => self.session.answer_turn(true, &mut self.out),
             Ask::Date => drop(reply::line(111, &date::digits(clock::now()), &mut self.out)),
         }

@@ -22,6 +22,8 @@ pub struct Opening {
     pub login: Option<(String, String)>,
     /// COMPRESS DEFLATE (RFC 8054) where the peer offers it.
     pub compress: bool,
+    /// XSYNC in place of offering: the shell asks.
+    pub sync: bool,
     /// XTURN in place of offering: the peer offers, and we are the server.
     pub turn: bool,
 }
@@ -173,6 +175,13 @@ impl<A: Offered> Sender<A> {
             out.extend_from_slice(b"COMPRESS DEFLATE\r\n");
             self.phase = Phase::Compress;
             return None;
+        }
+        if self.opening.sync {
+            if known.is_none_or(|known| !known.sync) {
+                return Some(self.close(Close::NoSync));
+            }
+            self.phase = Phase::Closed;
+            return Some(Step::Opened);
         }
         if self.opening.turn {
             if known.is_none_or(|known| !known.turn) {

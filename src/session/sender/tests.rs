@@ -97,6 +97,7 @@ impl Bench {
                         self.story.push("ready behind it".to_owned());
                     }
                 }
+                Step::Opened => self.story.push("opened".to_owned()),
                 Step::Turned => self.story.push("turned".to_owned()),
                 Step::Close(why) => self.story.push(format!("close: {why}")),
             }
@@ -508,7 +509,7 @@ fn noise_loses_no_article() {
 /// A machine that wants all of these first.
 fn opening(start_tls: bool, login: bool, compress: bool) -> Bench {
     let login = login.then(|| ("us".to_owned(), "secret".to_owned()));
-    opening_of(Opening { start_tls, login, compress, turn: false })
+    opening_of(Opening { start_tls, login, compress, ..Opening::default() })
 }
 
 fn opening_of(opening: Opening) -> Bench {

@@ -95,7 +95,7 @@ impl<R: BufRead> LzwReader<R> {
         let at = self.taken / 8;
         let three = octet(at) | octet(at + 1) << 8 | octet(at + 2) << 16;
         self.taken += bits;
-        let code = (three >> (self.taken - bits) % 8) & ((1 << bits) - 1);
+        let code = (three >> ((self.taken - bits) % 8)) & ((1 << bits) - 1);
         Ok(Some(u16::try_from(code).unwrap_or(u16::MAX)))
     }
 

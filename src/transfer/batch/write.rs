@@ -30,7 +30,7 @@ pub struct BatchFile {
 
 enum Output {
     Plain(BufWriter<File>),
-    Gzip(GzEncoder<BufWriter<File>>),
+    Gzip(Box<GzEncoder<BufWriter<File>>>),
     Xz(Box<XzWriter<BufWriter<File>>>),
 }
 
@@ -48,7 +48,7 @@ impl BatchFile {
             Compression::None => Output::Plain(file),
             Compression::Gzip => {
                 file.write_all(b"#! gunbatch\n")?;
-                Output::Gzip(GzEncoder::new(file, flate2::Compression::default()))
+                Output::Gzip(Box::new(GzEncoder::new(file, flate2::Compression::default())))
             }
             Compression::Xz => {
                 file.write_all(b"#! xunbatch\n")?;

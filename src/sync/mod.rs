@@ -1,0 +1,224 @@
+//! What two sites have, compared without sending it: articles by their own date, which is the same at
+//! every site, and their Message-IDs. Pure.
+//!
+//! The articles of an hour are summed up as how many they are and as the sum of their Message-IDs'
+//! hashes. Hours whose sums are equal hold the same articles; of the others the Message-IDs are listed.
+//! So two sites that agree send a line for each hour, and two that do not a little more. The hash is
+//! SHA-256: nobody can make articles whose sums hide a difference.
+
+use crate::article::MessageId;
+use crate::clock::Timestamp;
+use crate::tls::sha256;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Seconds of articles that are summed up together.
+pub const BUCKET_S: i64 = 3600;
+/// Seconds that an article's own date may be ahead of its arrival (RFC 5537 s.3.6 step 2).
+pub const AHEAD_S: i64 = 24 * 3600;
+/// Ranges in one question at most: a command line has 512 octets (RFC 3977 s.3.1).
+pub const RANGES_MAX: usize = 12;
+
+/// How many articles, and the sum of their hashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// How many.
+    pub count: u64,
+    /// The sum of their Message-IDs' hashes, modulo 2^128.
+    pub hash: u128,
+}
+
+/// Articles by the hour of their own date.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    hours: BTreeMap<i64, Sum>,
+}
+
+/// Seconds of Unix time: each from the first up to, but not including, the second.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges(Vec<(i64, i64)>);
+
+/// The hash of a Message-ID: half of its SHA-256.
+fn hash(id: &MessageId) -> u128 {
+    let whole = sha256(id.as_str().as_bytes());
+    whole.iter().take(16).fold(0, |sum, octet| sum << 8 | u128::from(*octet))
+}
+
+impl Summary {
+    /// Adds an article.
+    pub fn add(&mut self, id: &MessageId, date: Timestamp) {
+        let sum = self.hours.entry(date.unix_s().div_euclid(BUCKET_S)).or_default();
+        sum.count += 1;
+        sum.hash = sum.hash.wrapping_add(hash(id));
+    }
+
+    /// How many articles.
+    pub fn count(&self) -> u64 {
+        self.hours.values().map(|sum| sum.count).sum()
+    }
+
+    /// How many of these hours.
+    pub fn count_in(&self, ranges: &Ranges) -> u64 {
+        self.hours
+            .iter()
+            .filter(|(hour, _)| ranges.contain(**hour * BUCKET_S))
+            .map(|(_, sum)| sum.count)
+            .sum()
+    }
+
+    /// The lines of it: hour, count, sum in hexadecimal.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.hours.iter().map(|(hour, Sum { count, hash })| format!("{hour} {count} {hash:032x}"))
+    }
+
+    /// Takes over a line of [`Summary::lines`]; false when it is none.
+    pub fn read_line(&mut self, line: &str) -> bool {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(hour), Some(count), Some(hash), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return false;
+        };
+        let (Ok(hour), Ok(count), Ok(hash)) = (hour.parse(), count.parse(), u128::from_str_radix(hash, 16))
+        else {
+            return false;
+        };
+        self.hours.insert(hour, Sum { count, hash }).is_none()
+    }
+
+    /// The hours in which the two differ.
+    pub fn differences(&self, other: &Self) -> Vec<i64> {
+        let mut hours: Vec<i64> = self
+            .hours
+            .iter()
+            .filter(|(hour, sum)| other.hours.get(hour) != Some(sum))
+            .map(|(hour, _)| *hour)
+            .chain(other.hours.keys().filter(|hour| !self.hours.contains_key(hour)).copied())
+            .collect();
+        hours.sort_unstable();
+        hours
+    }
+}
+
+impl Ranges {
+    /// One range.
+    pub fn one(from_s: i64, to_s: i64) -> Self {
+        Self(vec![(from_s, to_s)])
+    }
+
+    /// These hours, as far as they lie in `within`, in questions of [`RANGES_MAX`] ranges each; ascending.
+    pub fn of_hours(hours: &[i64], within: (i64, i64)) -> Vec<Self> {
+        let mut ranges: Vec<(i64, i64)> = Vec::new();
+        for hour in hours {
+            let (from, to) = ((hour * BUCKET_S).max(within.0), ((hour + 1) * BUCKET_S).min(within.1));
+            match ranges.last_mut() {
+                Some((_, end)) if *end == from => *end = to,
+                _ if from < to => ranges.push((from, to)),
+                _ => {}
+            }
+        }
+        ranges.chunks(RANGES_MAX).map(|ranges| Self(ranges.to_vec())).collect()
+    }
+
+    /// Reads `from-to[,from-to]`; none when it is no such thing, or more than [`RANGES_MAX`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let range = |part: &str| {
+            let (from, to) = part.split_once('-')?;
+            let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
+            let (from, to) = (i64::try_from(from).ok()?, i64::try_from(to).ok()?);
+            (from < to).then_some((from, to))
+        };
+        let ranges: Vec<(i64, i64)> =
+            text.split(',').take(RANGES_MAX + 1).map(range).collect::<Option<_>>()?;
+        (ranges.len() <= RANGES_MAX).then_some(Self(ranges))
+    }
+
+    /// Does a range hold this second?
+    pub fn contain(&self, at_s: i64) -> bool {
+        self.0.iter().any(|(from, to)| (*from..*to).contains(&at_s))
+    }
+
+    /// The earliest second.
+    pub fn first(&self) -> i64 {
+        self.0.iter().map(|(from, _)| *from).min().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (from, to)) in self.0.iter().enumerate() {
+            write!(f, "{}{from}-{to}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::random::xorshift;
+    use std::collections::BTreeSet;
+
+    fn id(n: u64) -> MessageId {
+        MessageId::try_from(format!("<{n}@a.example>").as_str()).unwrap()
+    }
+
+    #[test]
+    fn differences_are_found_in_their_hours_and_nowhere_else() {
+        let mut random = xorshift(11);
+        for round in 0..300 {
+            let articles: Vec<(u64, i64)> = (0..random(400)).map(|n| (n, random(50) as i64 * 1800)).collect();
+            let (mut a, mut b) = (Summary::default(), Summary::default());
+            let mut expected = BTreeSet::new();
+            let mut order: Vec<usize> = (0..articles.len()).collect();
+            order.sort_by_key(|_| random(1000));
+            for &(n, at) in &articles {
+                a.add(&id(n), Timestamp::from_unix_s(at));
+            }
+            for index in order {
+                let (n, at) = articles[index];
+                if round > 0 && random(100) == 0 {
+                    expected.insert(at / BUCKET_S);
+                } else {
+                    b.add(&id(n), Timestamp::from_unix_s(at));
+                }
+            }
+            assert_eq!(a.differences(&b), expected.iter().copied().collect::<Vec<_>>());
+            assert_eq!(b.differences(&a), a.differences(&b));
+            let mut read = Summary::default();
+            assert!(a.lines().all(|line| read.read_line(&line)));
+            assert_eq!(read, a);
+            assert_eq!(a.count(), articles.len() as u64);
+        }
+        let mut none = Summary::default();
+        for line in ["", "1 2", "1 2 x", "1 2 3 4", "a 1 0"] {
+            assert!(!none.read_line(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_asked_for_in_short_lines() {
+        let hours: Vec<i64> = (0..100).map(|n| n * 2).chain([200, 201, 202]).collect();
+        let questions = Ranges::of_hours(&hours, (1800, 203 * 3600 - 10));
+        let mut seen = BTreeSet::new();
+        for question in &questions {
+            let text = question.to_string();
+            assert!(text.len() < 400, "{text}");
+            assert_eq!(Ranges::parse(&text).as_ref(), Some(question));
+            for second in (0..210 * 3600).step_by(900).filter(|at| question.contain(*at)) {
+                assert!(seen.insert(second));
+            }
+        }
+        let all: BTreeSet<i64> = (0..210 * 3600)
+            .step_by(900)
+            .filter(|at| hours.contains(&(at / 3600)) && (1800..203 * 3600 - 10).contains(at))
+            .collect();
+        assert_eq!(seen, all);
+        for bad in
+            ["", "5", "5-5", "6-5", "a-b", "-5-6", "1-2,", &"1-2,".repeat(40), "1-99999999999999999999"]
+        {
+            assert_eq!(Ranges::parse(bad), None, "{bad}");
+        }
+    }
+}
