@@ -434,8 +434,6 @@ impl Scheduler {
         delay_left(entry.arrived, self.link.peer.delay_s, clock::now())
     }
 
-    /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it
-    /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
         let peer = &self.link.peer;
         super::owed::judge(peer, entry).is_ok()
