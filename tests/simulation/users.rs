@@ -54,7 +54,11 @@ impl Reader {
 
     pub async fn ask(&mut self, command: &str) -> io::Result<String> {
         self.end.write_all(format!("{command}\r\n").as_bytes()).await?;
-        self.line().await
+        match self.line().await? {
+            // It is stopping, or has trouble of its own: that is no answer.
+            line if line.starts_with("400") => Err(io::Error::other(line)),
+            line => Ok(line),
+        }
     }
 
     async fn post(&mut self, article: &str) -> io::Result<String> {
@@ -126,10 +130,9 @@ pub async fn read(
         let site = dice.index(newsgroups.len());
         let newsgroup = *dice.pick(&newsgroups[site]);
         let looked = look(&world, &ledger, user, site, newsgroup, &mut dice);
-        match timeout(PATIENCE, looked).await {
-            Ok(Ok(Some(wrong))) => ledger.wrong(format!("s{site}: {newsgroup}: {wrong}")),
-            // It cannot be reached, or not now.
-            Ok(Ok(None) | Err(_)) | Err(_) => {}
+        // Else it fits, or the site cannot be reached now.
+        if let Ok(Ok(Some(wrong))) = timeout(PATIENCE, looked).await {
+            ledger.wrong(format!("s{site}: {newsgroup}: {wrong}"));
         }
     }
 }
