@@ -54,7 +54,11 @@ impl Reader {
 
     pub async fn ask(&mut self, command: &str) -> io::Result<String> {
         self.end.write_all(format!("{command}\r\n").as_bytes()).await?;
-        self.line().await
+        match self.line().await? {
+            // It is stopping, or has trouble of its own: that is no answer.
+            line if line.starts_with("400") => Err(io::Error::other(line)),
+            line => Ok(line),
+        }
     }
 
     async fn post(&mut self, article: &str) -> io::Result<String> {
