@@ -105,6 +105,8 @@ pub(super) struct Reported {
     pub(super) last_error: String,
     /// When that was.
     pub(super) last_error_at: Option<Timestamp>,
+    /// The connection opened last is over TLS.
+    pub(super) tls: bool,
     /// How many of the connections the peer has opened.
     pub(super) came_in: usize,
 }

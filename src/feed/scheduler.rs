@@ -12,7 +12,7 @@ use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening};
-use super::schedule::{Backoff, Deferred};
+use super::schedule::{Backoff, Deferred, delay_left};
 use super::sender::{self, End, Link};
 use super::turn::{CameIn, Turned};
 use crate::clock;
@@ -429,13 +429,9 @@ impl Scheduler {
         self.read_at = Some(Instant::now() + LOG_RETRY);
     }
 
-    /// How long the article is to stay here yet, so that a cancel may overtake it. A clock that was set
-    /// back makes that no longer than the whole delay.
+    /// How long the article is to stay here yet, so that a cancel may overtake it.
     fn is_young(&self, entry: &LogEntry) -> Option<Duration> {
-        let delay_ms = i64::try_from(self.link.peer.delay_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let left_ms = entry.arrived.unix_ms().saturating_add(delay_ms) - clock::now().unix_ms();
-        (delay_ms > 0 && left_ms > 0)
-            .then(|| Duration::from_millis(u64::try_from(left_ms.min(delay_ms)).unwrap_or(0)))
+        delay_left(entry.arrived, self.link.peer.delay_s, clock::now())
     }
 
     /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it

@@ -333,6 +333,8 @@ impl Connection<'_> {
                 Step::Send(owed) => self.send(owed)?,
                 Step::Settled(owed, verdict) => self.settled(&owed, verdict),
                 Step::Ready { streaming } => {
+                    let tls = self.transport.is_private();
+                    self.link.exchange.report(|reported| reported.tls = tls);
                     self.wake = Some(self.link.exchange.open(self.no, streaming));
                 }
                 Step::StartTls => {
