@@ -142,6 +142,10 @@ pub(super) enum State {
     Standby {
         of: String,
     },
+    /// It is fed by files, at least so many seconds apart.
+    Batches {
+        every_s: u64,
+    },
     Stopped,
 }
 
@@ -240,8 +244,20 @@ impl Exchange {
     /// How it stands, for a backup.
     pub(super) fn standing(&self) -> Standing {
         let inner = self.lock();
-        let idle = matches!(inner.reported.state, State::Closed { .. } | State::Standby { .. });
+        let state = &inner.reported.state;
+        let idle = matches!(state, State::Closed { .. } | State::Standby { .. } | State::Batches { .. });
         Standing { is_down: inner.connections.is_empty() && !idle, cursor: inner.reported.cursor }
+    }
+
+    /// So many articles of so many octets have been written into files: nobody answers those.
+    pub(super) fn count_written(&self, articles: u64, octets: u64) {
+        let mut inner = self.lock();
+        inner.totals.offered += articles;
+        inner.totals.accepted += articles;
+        inner.totals.bytes = inner.totals.bytes.saturating_add(octets);
+        if articles > 0 {
+            inner.meter.add(clock::now(), articles, octets);
+        }
     }
 
     // -- a connection's side --
