@@ -11,10 +11,10 @@
 //!   tried with MODE STREAM (RFC 4644 s.2.3).
 //! - CHECK comes first while the peer refuses some; straight TAKETHIS while it takes nearly all:
 //!   see [`Acceptance`] (RFC 4644 s.2.1).
-//! - At most `window` commands and [`UNANSWERED_OCTETS_MAX`] octets of articles are unanswered. That is a
-//!   bound, not a pace: what is in flight follows from what the connection takes. So that a slow one
-//!   hoards nothing, it is offered articles as it sends them ([`Sender::room`]), and CHECK waits while
-//!   articles that the peer has asked for do.
+//! - At most `window` commands and [`UNANSWERED_OCTETS_MAX`] octets of articles are unanswered, and as
+//!   many octets asked about. That is a bound, not a pace: what is in flight follows from what the
+//!   connection takes. So that a slow one hoards nothing, it is offered articles as it sends them
+//!   ([`Sender::room`]), and CHECK waits while articles that the peer has asked for do.
 //! - Replies come in the order of the commands (RFC 3977 s.3.5) and name the Message-ID
 //!   (RFC 4644 s.2.4.1): kind and Message-ID are both checked. A reply that is out of order but
 //!   names a command of its kind that waits is taken; one that fits nothing ends the connection.
@@ -214,6 +214,8 @@ pub struct Sender<A> {
     handed: VecDeque<Kind>,
     /// Octets of articles handed out or sent and not answered.
     octets: usize,
+    /// Octets of articles that CHECK asks about.
+    checked: usize,
     /// No new command is given any more.
     draining: bool,
     input: Vec<u8>,
@@ -241,6 +243,7 @@ impl<A: Offered> Sender<A> {
             waiting: VecDeque::new(),
             handed: VecDeque::new(),
             octets: 0,
+            checked: 0,
             draining: false,
             input: Vec::new(),
             taken: 0,
@@ -408,10 +411,12 @@ impl<A: Offered> Sender<A> {
                 return None;
             }
             // The peer keeps what it asks for reserved: it is not asked for more than can follow.
-            if !self.wanted.is_empty() {
+            let is_full = !within(self.checked, article) || !self.wanted.is_empty();
+            if streaming && is_full {
                 return None;
             }
             let article = self.offers.pop_front()?;
+            self.checked = self.checked.saturating_add(article.octets());
             let (word, kind) = if streaming {
                 (b"CHECK ".as_slice(), Kind::Check)
             } else {
@@ -435,7 +440,7 @@ impl<A: Offered> Sender<A> {
 
     /// One article is always allowed, however large.
     fn fits(&self, article: &A) -> bool {
-        self.octets == 0 || self.octets.saturating_add(article.octets()) <= UNANSWERED_OCTETS_MAX
+        within(self.octets, article)
     }
 
     fn hand(&mut self, article: A, kind: Kind) -> Step<A> {
@@ -470,8 +475,11 @@ impl<A: Offered> Sender<A> {
             Kind::TakeThis { checked: false } => self.acceptance.record(code == 239),
             _ => {}
         }
-        if matches!(kind, Kind::TakeThis { .. } | Kind::IhaveArticle) {
-            self.octets = self.octets.saturating_sub(article.octets());
+        match kind {
+            Kind::TakeThis { .. } | Kind::IhaveArticle => {
+                self.octets = self.octets.saturating_sub(article.octets());
+            }
+            Kind::Check | Kind::Ihave => self.checked = self.checked.saturating_sub(article.octets()),
         }
         let verdict = match (code, kind) {
             (238 | 335, _) => {
@@ -521,6 +529,10 @@ impl<A: Offered> Sender<A> {
         let at = self.waiting.iter().position(fits)?;
         self.waiting.remove(at)
     }
+}
+
+fn within(octets: usize, article: &impl Offered) -> bool {
+    octets == 0 || octets.saturating_add(article.octets()) <= UNANSWERED_OCTETS_MAX
 }
 
 fn command(out: &mut Vec<u8>, word: &[u8], id: &MessageId) {

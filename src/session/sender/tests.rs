@@ -159,9 +159,10 @@ fn the_window_bounds_commands_in_flight() {
 fn octets_in_flight_are_bounded_but_one_article_always_passes() {
     let mut bench = Bench::streaming(10);
     bench.offers([sized(1, UNANSWERED_OCTETS_MAX + 1), article(2)]);
-    bench.out.clear();
-    bench.hears("238 <1@example.com>\r\n238 <2@example.com>\r\n");
-    bench.sends("TAKETHIS <1@example.com>\r\n[article]\r\n.\r\n");
+    bench.sends("CHECK <1@example.com>\r\n");
+    bench.hears("238 <1@example.com>\r\n");
+    bench.sends("TAKETHIS <1@example.com>\r\n[article]\r\n.\r\nCHECK <2@example.com>\r\n");
+    bench.hears("238 <2@example.com>\r\n");
     bench.offers([article(3)]);
     bench.sends(""); // The peer is not asked for more than can follow.
     bench.hears("239 <1@example.com>\r\n");
