@@ -5,15 +5,19 @@
 
 use std::cell::Cell;
 
+/// What fills octets.
+#[derive(Clone, Copy)]
+struct Source(fn(&mut [u8]));
+
 thread_local! {
     /// What this thread draws from in place of the operating system.
-    static SOURCE: Cell<Option<fn(&mut [u8])>> = const { Cell::new(None) };
+    static SOURCE: Cell<Option<Source>> = const { Cell::new(None) };
 }
 
 /// From now on this thread's random octets come from `source`; with none, from the operating system
 /// again.
 pub fn draw_from(source: Option<fn(&mut [u8])>) {
-    SOURCE.set(source);
+    SOURCE.set(source.map(Source));
 }
 
 /// Fills `octets` with what nobody can guess.
@@ -22,7 +26,7 @@ pub fn draw_from(source: Option<fn(&mut [u8])>) {
 /// The operating system has none to give.
 pub fn fill(octets: &mut [u8]) -> Result<(), getrandom::Error> {
     match SOURCE.get() {
-        Some(simulated) => {
+        Some(Source(simulated)) => {
             simulated(octets);
             Ok(())
         }

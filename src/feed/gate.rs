@@ -13,6 +13,7 @@
 //! either: it takes another's place, it is no peer beside it.
 
 use super::exchange::{Exchange, State};
+use super::schedule::delay_left;
 use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Window};
 use crate::store::{LogEntry, Seq};
@@ -104,13 +105,9 @@ impl Gate {
     }
 }
 
-/// How long the article is to stay here yet, so that a cancel may overtake it. A clock that was set
-/// back makes that no longer than the whole delay.
+/// How long the article is to stay here yet, so that a cancel may overtake it.
 pub(super) fn is_young(peer: &Peer, entry: &LogEntry) -> Option<Duration> {
-    let delay_ms = i64::try_from(peer.delay_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-    let left_ms = entry.arrived.unix_ms().saturating_add(delay_ms) - clock::now().unix_ms();
-    (delay_ms > 0 && left_ms > 0)
-        .then(|| Duration::from_millis(u64::try_from(left_ms.min(delay_ms)).unwrap_or(0)))
+    delay_left(entry.arrived, peer.delay_s, clock::now())
 }
 
 fn minute_of_day(at: &DateTime<Local>) -> u16 {

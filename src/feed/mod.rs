@@ -435,7 +435,11 @@ impl Running {
             lag_s: None,
             put_off: reported.deferred as u64,
             connections: connections as u64,
-            tls: self.peer.dial.as_ref().is_some_and(|dial| dial.tls != DialTls::Off),
+            tls: match (connections, &self.peer.dial) {
+                (0, Some(dial)) => dial.tls != DialTls::Off,
+                (0, None) => false,
+                _ => reported.tls,
+            },
             since_ms: since.map(Timestamp::unix_ms),
             articles_s,
             bytes_s,

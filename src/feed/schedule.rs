@@ -136,6 +136,15 @@ impl Deferred {
     }
 }
 
+/// How long an article that `arrived` is to stay here yet, of `delay_s` seconds; none: it may go. One
+/// that is still to arrive came before the clock was set back, nobody knows when: it may go, too, or it
+/// would wait for as long as the clock was set back.
+pub(super) fn delay_left(arrived: Timestamp, delay_s: u64, now: Timestamp) -> Option<Duration> {
+    let delay_ms = i64::try_from(delay_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let left_ms = arrived.unix_ms().saturating_add(delay_ms).saturating_sub(now.unix_ms());
+    (left_ms > 0 && left_ms <= delay_ms).then(|| Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +202,16 @@ mod tests {
         let mut deferred = Deferred::default();
         deferred.defer(Seq(1), T);
         assert_eq!(deferred.take_due(T.plus_s(-100_000)), Some(Seq(1)));
+    }
+
+    #[test]
+    fn an_article_stays_for_its_delay_and_no_longer_whatever_the_clock_does() {
+        let left = |delay_s, now| delay_left(T, delay_s, now).map(|left| left.as_secs());
+        assert_eq!(left(0, T), None);
+        assert_eq!(left(60, T), Some(60));
+        assert_eq!(left(60, T.plus_s(59)), Some(1));
+        assert_eq!(left(60, T.plus_s(60)), None);
+        assert_eq!(left(60, T.plus_s(-7200)), None, "the clock was set back by two hours");
+        assert!(left(u64::MAX, T.plus_s(1)).is_some());
     }
 }

@@ -12,7 +12,7 @@ use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening};
-use super::schedule::{Backoff, Deferred};
+use super::schedule::{Backoff, Deferred, delay_left};
 use super::sender::{self, End, Link};
 use super::turn::{CameIn, Turned};
 use crate::clock;
@@ -429,8 +429,9 @@ impl Scheduler {
         self.read_at = Some(Instant::now() + LOG_RETRY);
     }
 
+    /// How long the article is to stay here yet, so that a cancel may overtake it.
     fn is_young(&self, entry: &LogEntry) -> Option<Duration> {
-        super::gate::is_young(&self.link.peer, entry)
+        delay_left(entry.arrived, self.link.peer.delay_s, clock::now())
     }
 
     fn is_owed(&self, entry: &LogEntry) -> bool {

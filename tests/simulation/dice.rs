@@ -63,6 +63,8 @@ impl Dice {
 thread_local! {
     static OCTETS: RefCell<Dice> = RefCell::new(Dice::new(0));
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// How far the wall clock has been set, in milliseconds.
+    static SET_MS: Cell<i64> = const { Cell::new(0) };
 }
 
 fn draw(octets: &mut [u8]) {
@@ -75,7 +77,12 @@ pub fn now_ms() -> u64 {
 }
 
 fn simulated_time() -> Timestamp {
-    Timestamp::from_unix_ms(EPOCH_MS + now_ms().cast_signed())
+    Timestamp::from_unix_ms(EPOCH_MS + SET_MS.get() + now_ms().cast_signed())
+}
+
+/// Somebody sets the wall clock, forward or back; the time that passes is another matter.
+pub fn set_clock(by_ms: i64) {
+    SET_MS.set(SET_MS.get() + by_ms);
 }
 
 /// While this lives, this thread's time and random octets are simulated.
@@ -86,6 +93,7 @@ impl Simulated {
     pub fn begin(seed: u64) -> Self {
         OCTETS.set(Dice::new(seed ^ 0xfeed));
         BEGAN.set(Some(Instant::now()));
+        SET_MS.set(0);
         clock::read_from(Some(simulated_time));
         random::draw_from(Some(draw));
         Self(())

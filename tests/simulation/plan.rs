@@ -36,6 +36,8 @@ pub struct Edge {
     window: usize,
     connections: usize,
     compress: bool,
+    delay_s: u64,
+    bytes_s_max: Option<u64>,
 }
 
 /// A fault of ours, planted to see that it is found.
@@ -94,6 +96,10 @@ pub enum Fault {
         site: usize,
         lasts: Duration,
     },
+    /// The wall clock of all sites is set.
+    Clock {
+        by_ms: i64,
+    },
 }
 
 /// A peer of all sites that is not part of the federation: it only offers.
@@ -137,6 +143,8 @@ impl Planned {
                 accept: Contract::of(self.edges[&(to, site)].accept.clone()),
                 connections: edge.connections,
                 window: edge.window,
+                delay_s: edge.delay_s,
+                bytes_s_max: edge.bytes_s_max,
                 ..Peer::new(&format!("s{to}"), identity)
             }
         })
@@ -189,6 +197,8 @@ fn edge(dice: &mut Dice) -> Edge {
         window: *dice.pick(&[1, 8, 256]),
         connections: dice.between(1, 3) as usize,
         compress: dice.once_in(4),
+        delay_s: if dice.once_in(8) { dice.between(1, 20) } else { 0 },
+        bytes_s_max: dice.once_in(8).then(|| dice.between(4_000, 100_000)),
     }
 }
 
@@ -278,7 +288,7 @@ fn fault(count: usize, dice: &mut Dice) -> Fault {
     let (a, b) = (site, (site + 1 + dice.index(count - 1)) % count);
     let longest = *dice.pick(&[1_000, 20_000, 90_000]);
     let lasts = dice.ms(10, longest);
-    match dice.below(12) {
+    match dice.below(13) {
         0 => Fault::Cut { from: a, to: b, lasts },
         1 => Fault::Split { sites: (0..count).filter(|_| dice.once_in(2)).collect(), lasts },
         2 => Fault::Loss { a, b, of_a_million: dice.between(10_000, 300_000), lasts },
@@ -291,6 +301,7 @@ fn fault(count: usize, dice: &mut Dice) -> Fault {
         }
         9 => Fault::Restart { site, down: lasts },
         10 => Fault::Full { site, lasts },
+        11 => Fault::Clock { by_ms: dice.between(0, 4 * 3_600_000).cast_signed() - 2 * 3_600_000 },
         _ => Fault::SyncFails { site, lasts },
     }
 }

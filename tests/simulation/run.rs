@@ -1,7 +1,7 @@
 //! One run: the federation of a seed, its users and its faults, until it has come to rest.
 
 use crate::checks::{self, Articles};
-use crate::dice::{Dice, Simulated};
+use crate::dice::{Dice, Simulated, set_clock};
 use crate::ledger::Ledger;
 use crate::network::{Presence, World};
 use crate::offerer;
@@ -252,6 +252,7 @@ async fn happen(world: &World, sites: &[Arc<Mutex<Site>>], fault: Fault) {
             sleep(lasts).await;
             disk.full.store(false, Ordering::Relaxed);
         }
+        Fault::Clock { by_ms } => set_clock(by_ms),
         Fault::SyncFails { site, lasts } => {
             sites[site].lock().await.disk.fails.store(true, Ordering::Relaxed);
             sleep(lasts).await;
