@@ -11,8 +11,8 @@ use super::Means;
 use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
-use super::gate::{Gate, Opening};
-use super::schedule::{Backoff, Deferred, delay_left};
+use super::gate::{Gate, Opening, is_young};
+use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
 use super::turn::{CameIn, Turned};
 use crate::clock;
@@ -361,7 +361,7 @@ impl Scheduler {
                 if entry.seq > self.end() {
                     break;
                 }
-                if let Some(pause) = self.is_young(&entry) {
+                if let Some(pause) = is_young(&self.link.peer, &entry) {
                     young = Some((Seq(entry.seq.0.saturating_sub(1)), pause));
                     break;
                 }
@@ -427,11 +427,6 @@ impl Scheduler {
         warn!(target: "feedd::feed", peer = %self.link.peer.name, ?error, "the log cannot be read");
         self.link.exchange.report(|reported| reported.failed(&format!("reading the log: {error:?}")));
         self.read_at = Some(Instant::now() + LOG_RETRY);
-    }
-
-    /// How long the article is to stay here yet, so that a cancel may overtake it.
-    fn is_young(&self, entry: &LogEntry) -> Option<Duration> {
-        delay_left(entry.arrived, self.link.peer.delay_s, clock::now())
     }
 
     fn is_owed(&self, entry: &LogEntry) -> bool {

@@ -188,7 +188,7 @@ impl Site {
         // One set of feeds for each peer: several waiters for one tip are woken in an order drawn at random.
         let start = |(peer, tip)| Feeds::start(store.clone(), &[peer], tip, means.clone());
         let feeds: Arc<Vec<Feeds>> = Arc::new(peers.iter().cloned().zip(tips).map(start).collect());
-        let accounts = AccountsFile::new(&self.dir.join("users"));
+        let accounts = AccountsFile::new(self.dir.join("users"));
         let door = Arc::new(SimDoor { peers, feeds: feeds.clone(), accounts, stop: stop.clone() });
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(1000));

@@ -126,10 +126,9 @@ pub async fn read(
         let site = dice.index(newsgroups.len());
         let newsgroup = *dice.pick(&newsgroups[site]);
         let looked = look(&world, &ledger, user, site, newsgroup, &mut dice);
-        match timeout(PATIENCE, looked).await {
-            Ok(Ok(Some(wrong))) => ledger.wrong(format!("s{site}: {newsgroup}: {wrong}")),
-            // It cannot be reached, or not now.
-            Ok(Ok(None) | Err(_)) | Err(_) => {}
+        // Else it cannot be reached, or not now.
+        if let Ok(Ok(Some(wrong))) = timeout(PATIENCE, looked).await {
+            ledger.wrong(format!("s{site}: {newsgroup}: {wrong}"));
         }
     }
 }

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`rnews`] | from mark to mark |
 //! | [`read`] | a whole file: what is packed is unpacked, whatever its first line says |
-//! | [`BatchFile`] | a file that is there whole or not at all |
+//! | `write` | a file that is there whole or not at all |
 //! | `lzw` | what compress(1) makes |
 //!
 //! What is read comes from outside: counts lie, files end early, a little file unpacks to a large one.
