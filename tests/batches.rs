@@ -214,9 +214,9 @@ fn broken_files_are_put_aside_and_unfinished_ones_left_alone() {
     let mut client = b.client();
     assert!(client.has(&ids[1]) && client.has(&ids[2]), "what was whole has been taken");
     assert!(!client.has(&ids[0]) && !client.has(&ids[5]));
-    // Known to come from c, whatever its Path says: it says so, too (RFC 5537 s.3.2.1).
+    // It came from c, whatever its Path said; now that says so, too (RFC 5536 s.3.1.5).
     let path = support::articles::path_of(&client.article(&ids[4]).unwrap());
-    assert!(path.starts_with("b.example!.MISMATCH.batch!stranger.example!"), "{path}");
+    assert!(path.starts_with("b.example!.MISMATCH.c.example!stranger.example!"), "{path}");
     assert!(inbound.join(".hidden").exists() && inbound.join("coming.part").exists());
     assert!(inbound.join("growing").exists());
     // The rest comes, and then it is whole.

@@ -266,7 +266,7 @@ impl PeerRow {
         Self {
             name: peer.name.clone(),
             identities: peer.identities.iter().map(ToString::to_string).collect(),
-            address: peer.dial.as_ref().map(ToString::to_string),
+            address: peer.way(),
             accept_from: peer.accept_from.iter().map(ToString::to_string).collect(),
             send: peer.send.newsgroups.to_string(),
             accept: peer.accept.newsgroups.to_string(),

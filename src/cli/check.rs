@@ -61,7 +61,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     let peers = &site.config.peers;
     say(format!("{}: ok\n  {}", of.peers.display(), counted(peers.len() as u64, "peer")))?;
     for peer in peers {
-        let address = peer.dial.as_ref().map_or("(dials us)".to_owned(), ToString::to_string);
+        let address = peer.way().unwrap_or("(dials us)".to_owned());
         let from: Vec<String> = peer.accept_from.iter().map(ToString::to_string).collect();
         say(format!(
             "  {} at {address} from {}: send {}, accept {}",

@@ -196,6 +196,15 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The way to it, as the operator sees it: where it is dialled, or the folder of its batches; none if
+    /// it only dials us.
+    pub fn way(&self) -> Option<String> {
+        let folder = |batch: &Batch| batch.out.as_ref().or(batch.inbound.as_ref()).cloned();
+        let folder = self.batch.as_ref().and_then(folder);
+        let dial = self.dial.as_ref().map(ToString::to_string);
+        dial.or_else(|| folder.map(|folder| folder.display().to_string()))
+    }
+
     /// A peer of this name and path identity, with the defaults of all other keys.
     pub fn new(name: &str, identity: PathIdentity) -> Self {
         Self {

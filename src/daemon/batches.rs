@@ -49,7 +49,7 @@ const FAILED: &str = "failed";
 /// A peer whose articles come in batches.
 pub(super) fn admitted(peer: Arc<Peer>) -> Admitted {
     let admitted = Admitted::peer(peer.clone());
-    // What stands in Path where the peer's own identity does not (RFC 5537 s.3.2.1).
+    // There is no address that it came from: the log says how it came.
     Admitted { relay: Some(Origin::Peers { peers: vec![peer], address: "batch".to_owned() }), ..admitted }
 }
 

@@ -408,16 +408,11 @@ impl Running {
             State::Batches { every_s } => format!("writing batches every {every_s} s"),
             State::Stopped => "stopped".to_owned(),
         };
-        let out = self.peer.batch.as_ref().and_then(|batch| batch.out.as_ref());
-        let address = match &self.peer.dial {
-            Some(dial) => dial.to_string(),
-            None => out.map(|out| out.display().to_string()).unwrap_or_default(),
-        };
         // What has not been read may hold records that are no articles, and articles that it is not owed.
         let unread = last.saturating_sub(reported.read.0);
         let status = FeedStatus {
             peer: self.peer.name.clone(),
-            address,
+            address: self.peer.way().unwrap_or_default(),
             state,
             cursor: reported.cursor.0,
             lag: last.saturating_sub(reported.cursor.0),

@@ -6,6 +6,7 @@ use chrono::{Datelike, Local, Timelike};
 use feedd::config::{Peer, Window};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -120,5 +121,31 @@ async fn a_backup_is_sent_what_the_other_peer_does_not_settle() {
     // It is back, and gets what it missed.
     feeds.reload(&of_first(first.address)).await;
     first.until("the first has everything", |ledger| ledger.taken() == 90).await;
+    feeds.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_defers_everything_loses_nothing_and_what_is_put_off_is_bounded() {
+    const ARTICLES: usize = 20_000;
+    let willing = Arc::new(AtomicBool::new(false));
+    let rule = willing.clone();
+    let receiver =
+        Receiver::start(move |_, _| if rule.load(Ordering::Relaxed) { Answer::Take } else { Answer::Defer })
+            .await;
+    let mut site = Site::new();
+    let feeds = site.feeds(&[peer("b", &receiver)]);
+    site.accept(0..ARTICLES);
+    site.until(&feeds, "as many are put off as may be", |status| status.put_off >= 10_000).await;
+    // What was in flight when the bound was met comes to it, and no more is read.
+    receiver.until("some are offered again", |ledger| ledger.stories.values().any(|s| s.offers > 1)).await;
+    let most = feeds.status()[0].put_off;
+    assert!(most < 17_000, "{most} of {ARTICLES} are put off");
+    assert_eq!(receiver.ledger.lock().unwrap().taken(), 0);
+    feeds.stop(GRACE).await;
+    site.reopen();
+    willing.store(true, Ordering::Relaxed);
+    let feeds = site.feeds(&[peer("b", &receiver)]);
+    receiver.until("all are taken", |ledger| ledger.taken() == ARTICLES).await;
+    site.until(&feeds, "nothing is put off", |status| status.put_off == 0 && status.lag == 0).await;
     feeds.stop(GRACE).await;
 }
