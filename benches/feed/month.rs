@@ -66,6 +66,9 @@ pub fn measure(quick: bool, with_inn: bool) -> Result<(), String> {
     if at_b != count {
         return Err("B does not have them all".to_owned());
     }
+    let began = Instant::now();
+    let proof = a.feedd(&["sync"], &["b"]);
+    println!("{} ({:.1} s)", proof.lines().next().unwrap_or_default(), began.elapsed().as_secs_f64());
     b.stop();
     if !with_inn || !crate::support::inn::is_installed() {
         println!("INN is left out.");
