@@ -14,7 +14,7 @@
 //! and Unix seconds, so that no name is used again for other articles.
 
 use super::exchange::{Exchange, State};
-use super::gate::{Gate, Opening, is_young};
+use super::gate::{Gate, Opening, is_worth_saving, is_young};
 use super::owed::judge;
 use super::scheduler::Controls;
 use crate::clock;
@@ -415,7 +415,11 @@ impl Feeding {
             self.writing.state.cursor = settled;
             self.scanned = settled;
             self.octets = 0;
-            self.files.store.save_peer(&self.files.peer.name, self.writing.state.clone());
+            let name = &self.files.peer.name;
+            let saved = self.files.store.peer_state(name).unwrap_or_default().cursor;
+            if is_worth_saving(saved, settled) {
+                self.files.store.save_peer(name, self.writing.state.clone());
+            }
             self.report_cursor();
         }
     }

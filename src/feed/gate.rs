@@ -110,6 +110,14 @@ pub(super) fn is_young(peer: &Peer, entry: &LogEntry) -> Option<Duration> {
     delay_left(entry.arrived, peer.delay_s, clock::now())
 }
 
+/// Is the place of a backup that stands by worth a record, `saved` being the last one? Records of places
+/// are records, too, and following them one by one would never end; what is offered twice after a crash is
+/// refused.
+pub(super) fn is_worth_saving(saved: Seq, now: Seq) -> bool {
+    const RECORDS: u64 = 1000;
+    now.0.saturating_sub(saved.0) >= RECORDS
+}
+
 fn minute_of_day(at: &DateTime<Local>) -> u16 {
     u16::try_from(at.hour() * 60 + at.minute()).unwrap_or(0)
 }

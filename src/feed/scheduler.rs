@@ -11,7 +11,7 @@ use super::Means;
 use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
-use super::gate::{Gate, Opening, is_young};
+use super::gate::{Gate, Opening, is_worth_saving, is_young};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
 use super::turn::{CameIn, Turned};
@@ -298,11 +298,16 @@ impl Scheduler {
         self.cursor = Cursor::new(self.cursor.settled());
     }
 
+    /// Where the store thinks that the peer stands.
+    fn store_has(&self) -> Seq {
+        self.link.store.peer_state(&self.link.peer.name).unwrap_or_default().cursor
+    }
+
     /// A backup is owed only what the other peer has not settled.
     fn follow(&mut self, settled: Option<Seq>) {
         if let Some(settled) = settled.filter(|settled| *settled > self.cursor.read()) {
             self.cursor.read_to(settled);
-            self.unsaved = true;
+            self.unsaved |= is_worth_saving(self.store_has(), settled);
             self.report_cursor();
         }
     }
