@@ -29,10 +29,16 @@ pub async fn offer(
         post.body
     );
     for _ in 0..TRIES {
-        let breaks_off = dice.once_in(4).then(|| dice.index(article.len()));
+        let breaks_off = dice.once_in(3).then(|| dice.index(article.len()));
+        let stalls = dice.ms(0, 40_000);
         let attempt = async {
             let mut reader = Reader::open(&world, host, site).await?;
-            bring(&mut reader, way, &id, &article, breaks_off).await
+            let last = bring(&mut reader, way, &id, &article, breaks_off).await;
+            if breaks_off.is_some() {
+                // Others that have it are told to come again later, and that it was wanted after all.
+                sleep(stalls).await;
+            }
+            last
         };
         let answer = timeout(PATIENCE, attempt).await.unwrap_or_else(|late| Err(late.into()));
         world.trace.note(format_args!("{} offered to s{site}: {answer:?}", post.token));

@@ -249,11 +249,11 @@ fn posts(sites: &[SitePlan], dice: &mut Dice) -> Vec<(Duration, Post)> {
             let other = dice.index(sites.len());
             // Not sure that it worked, or impatient: the same article somewhere else as well.
             let elsewhere = newsgroups.iter().all(|name| sites[other].newsgroups.contains(name));
-            if dice.once_in(6) && other != site && elsewhere {
+            if dice.once_in(4) && other != site && elsewhere {
                 at_sites.push(other);
             }
             let ways = [Offered::Ihave, Offered::Check, Offered::TakeThis];
-            let offered = dice.once_in(5).then(|| *dice.pick(&ways));
+            let offered = dice.once_in(4).then(|| *dice.pick(&ways));
             let own_id = offered.is_some() || at_sites.len() > 1 || !dice.once_in(8);
             let id = own_id.then(|| format!("<{token}@user.example>"));
             (at, Post { token, id, newsgroups, sites: at_sites, body: body(dice), offered })

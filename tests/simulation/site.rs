@@ -16,6 +16,7 @@ use feedd::net::{self, Admitted, Door, Service};
 use feedd::session::Rights;
 use feedd::store::{GroupStatus, Options, PeerState, Seq, Store};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -223,6 +224,7 @@ impl Site {
         // What its tasks still do reaches nothing: neither network nor disk.
         self.world.stop(self.no, presence);
         store.abandon();
+        self.index_is_closed();
         turning.abort();
         stop.cancel();
         drop(feeds);
@@ -249,7 +251,19 @@ impl Site {
         }
         turning.abort();
         store.close();
+        self.index_is_closed();
         self.world.stop(self.no, Presence::Refuses);
+    }
+
+    /// Returns when the index that was open is closed: threads of its own finish it, in a time that is
+    /// not simulated, and a start before that would find it locked.
+    fn index_is_closed(&self) {
+        let Ok(file) = File::open(self.dir.join("index/db")) else { return };
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while file.try_lock().is_err() {
+            assert!(std::time::Instant::now() < deadline, "s{}: the index stays open", self.no);
+            std::thread::yield_now();
+        }
     }
 
     /// Copies a folder of the index over another.
