@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+/// What fills octets.
 #[derive(Clone, Copy)]
 struct Source(fn(&mut [u8]));
 

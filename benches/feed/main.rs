@@ -15,12 +15,14 @@ mod month;
 mod pair;
 #[path = "../server/prose.rs"]
 mod prose;
+mod shape;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use feedd::config::PEER_WINDOW as WINDOW;
 use pair::{Kind, Rate};
 use support::relay::Link;
 
@@ -70,6 +72,9 @@ impl Wanted {
                 other => return Err(format!("unknown argument {other}")),
             }
         }
+        if wanted.quick {
+            wanted.round_trips_ms.retain(|&ms| ms != 50);
+        }
         Ok(wanted)
     }
 
@@ -94,12 +99,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Who feeds whom.
+/// Who feeds whom; INN's own first, for the others are compared with it.
 const FEEDS: [(&str, Kind, Kind); 4] = [
-    ("feedd -> feedd", Kind::Feedd, Kind::Feedd),
     ("INN -> INN", Kind::Inn, Kind::Inn),
     ("INN -> feedd", Kind::Inn, Kind::Feedd),
     ("feedd -> INN", Kind::Feedd, Kind::Inn),
+    ("feedd -> feedd", Kind::Feedd, Kind::Feedd),
 ];
 
 /// Octets of an article, how many feedd sends, how many innfeed does (it keeps 10,000 in memory).
@@ -111,60 +116,58 @@ fn links(wanted: &Wanted) -> Result<(), String> {
         println!("INN is not installed here (apt-get install inn2): measured without it.");
     }
     println!(
-        "{} cores, shared by both servers, the relay and this program. limit is one TCP connection through \
+        "{} cores, shared by both servers, the relay and this program. link is one TCP connection through \
          the same relay\nwithout any server; of 0 ms is the rate against that of the same feed at the \
-         shortest round trip.\n\n\
-         article  feed             RTT ms   articles/s     MB/s  of 0 ms  conn  limit MB/s  of limit  vs innfeed",
+         shortest round trip. The default window of\n{WINDOW} commands would allow {:.0} articles/s for each \
+         connection at 200 ms, its bound of octets 320 MB/s.\n\n\
+         article  feed             RTT ms   articles/s     MB/s  of 0 ms  conn  link MB/s  of link  times INN's",
         std::thread::available_parallelism().map_or(0, usize::from),
+        WINDOW as f64 / 0.2,
     );
-    for (label, size, feedd_count, inn_count) in LOADS {
-        let mut innfeed: Vec<Option<f64>> = vec![None; wanted.round_trips_ms.len()];
-        let mut lines: Vec<(usize, &str, Rate, f64, Option<f64>)> = Vec::new();
-        for (name, from, to) in
-            FEEDS.into_iter().filter(|(_, from, to)| with_inn || (*from, *to) == (Kind::Feedd, Kind::Feedd))
-        {
-            if !wanted.has(&format!("{label} {name}")) {
-                continue;
-            }
-            let mut first = None;
-            for (at, &round_trip_ms) in wanted.round_trips_ms.iter().enumerate() {
-                let link = Link::of_ms(round_trip_ms);
-                let count = if from == Kind::Feedd { feedd_count } else { inn_count };
-                let count = if wanted.quick { (count / 20).max(20) } else { count };
-                let limit = pair::bare(link, Duration::from_millis(if wanted.quick { 500 } else { 1500 }))?;
-                let rate = pair::measure(from, to, link, size, count)
-                    .map_err(|problem| format!("{label}, {name}, {round_trip_ms} ms: {problem}"))?;
-                let of_first = first.map(|first: f64| rate.articles_per_s / first);
-                first.get_or_insert(rate.articles_per_s);
-                if (from, to) == (Kind::Inn, Kind::Inn) {
-                    innfeed[at] = Some(rate.articles_per_s);
-                }
-                lines.push((at, name, rate, limit, of_first));
-                let octets = size as f64;
-                let mb_s = rate.articles_per_s * octets / 1e6;
-                let ratio = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-                println!(
-                    "{label:<8} {name:<15} {round_trip_ms:>7} {:>12.0} {mb_s:>8.1} {:>8} {:>5} {:>11.0} {:>9.2} {:>11}",
-                    rate.articles_per_s,
-                    ratio(of_first),
-                    rate.connections,
-                    limit / 1e6,
-                    mb_s * 1e6 / limit,
-                    ratio(innfeed[at].filter(|_| from == Kind::Feedd).map(|inn| rate.articles_per_s / inn)),
-                );
-            }
-        }
-        let ours = lines.iter().filter(|line| line.1 == FEEDS[0].0);
-        for (at, _, rate, ..) in ours {
-            if let Some(inn) = innfeed[*at] {
-                println!(
-                    "{label:<8} at {} ms: feedd {:.1} times innfeed",
-                    wanted.round_trips_ms[*at],
-                    rate.articles_per_s / inn
-                );
+    for load in LOADS {
+        let mut innfeed = vec![None; wanted.round_trips_ms.len()];
+        for feed @ (name, from, to) in FEEDS {
+            let can = with_inn || (from, to) == (Kind::Feedd, Kind::Feedd);
+            if can && wanted.has(&format!("{} {name}", load.0)) {
+                one_feed(wanted, load, feed, &mut innfeed)?;
             }
         }
         println!();
+    }
+    Ok(())
+}
+
+/// One feed at every round trip. `innfeed` is INN's own rate at each, once it is known.
+fn one_feed(
+    wanted: &Wanted,
+    (label, size, feedd_count, inn_count): (&str, usize, u64, u64),
+    (name, from, to): (&str, Kind, Kind),
+    innfeed: &mut [Option<f64>],
+) -> Result<(), String> {
+    let mut first = None;
+    for (&round_trip_ms, innfeed) in wanted.round_trips_ms.iter().zip(innfeed) {
+        let link = Link::of_ms(round_trip_ms);
+        let count = if from == Kind::Feedd { feedd_count } else { inn_count };
+        let count = if wanted.quick { (count / 20).max(20) } else { count };
+        let bare = pair::bare(link, Duration::from_millis(if wanted.quick { 300 } else { 1500 }))?;
+        let Rate { articles_per_s, connections } = pair::measure(from, to, link, size, count)
+            .map_err(|problem| format!("{label}, {name}, {round_trip_ms} ms: {problem}"))?;
+        let octets_per_s = articles_per_s * size as f64;
+        let of_first = first.map(|first: f64| articles_per_s / first);
+        first.get_or_insert(articles_per_s);
+        if (from, to) == (Kind::Inn, Kind::Inn) {
+            *innfeed = Some(articles_per_s);
+        }
+        let ratio = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+        println!(
+            "{label:<8} {name:<15} {round_trip_ms:>7} {articles_per_s:>12.0} {:>8.1} {:>8} {connections:>5} \
+             {:>10.0} {:>8.2} {:>12}",
+            octets_per_s / 1e6,
+            ratio(of_first),
+            bare / 1e6,
+            octets_per_s / bare,
+            ratio(innfeed.map(|innfeed| articles_per_s / innfeed)),
+        );
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use crate::support::articles::{LOAD_IDENTITY, date_now};
 
 /// The commonest words first: each word of the text is the sooner chosen the earlier it stands.
-const WORDS: &str = "the of and to a in that is was he for it with as his on be at by had not are but from or \
+pub const WORDS: &str = "the of and to a in that is was he for it with as his on be at by had not are but from or \
     have an they which one you were all her she there would their we him been has when who will no more if out \
     so up said what its about than into them can only other time new some could these two may first then do any \
     like my now over such our man me even most made after also did many off before must well back through years \

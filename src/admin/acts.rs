@@ -25,7 +25,8 @@ pub fn from_store(store: &Store, request: &Request) -> Option<Response> {
         | Request::Trace { .. }
         | Request::Status
         | Request::Reload
-        | Request::Import { .. } => return None,
+        | Request::BatchWrite { .. }
+        | Request::Import(_) => return None,
     };
     Some(answer.unwrap_or_else(Response::Failed))
 }

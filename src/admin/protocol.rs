@@ -68,7 +68,13 @@ pub enum Request {
     Verify,
     /// Read the config again.
     Reload,
-    /// Go over to NNTP and take articles, as from a peer with every right.
+    /// Write what a peer that is fed by files is owed into batches, now.
+    BatchWrite {
+        /// Its name.
+        peer: String,
+    },
+    /// Go over to NNTP and take articles, as from a peer with every right; or as from the peer that the rules
+    /// name.
     Import(ImportRules),
 }
 

@@ -5,6 +5,7 @@
 //! goes away (`feedc list | head`) is no failure. Commands that concern a running site ask it over the
 //! control socket, and otherwise do the same on its store, which is locked against both at once.
 
+mod batch;
 mod check;
 mod demo;
 mod explain;
@@ -105,6 +106,12 @@ enum Command {
     Reload(ConfigFile),
     /// Feed articles into the site from files, folders, mbox, rnews batches or tar archives
     Import(import::Arguments),
+    /// Exchange articles with a peer by files: batches as rnews knows them
+    ///
+    /// A running site does so by itself for peers with a [peer.batch] in peers.toml. These commands do it once,
+    /// for scripts that bring batches away or hand over one that has come (UUCP, NNCP).
+    #[command(subcommand)]
+    Batch(batch::Command),
     /// Bring the articles of another server to this site, as its reader
     ///
     /// Only newsgroups that this site has are looked into, unless --create-groups is given. Articles get
@@ -155,6 +162,7 @@ pub fn feedd() -> ExitCode {
         Command::Verify(report) => store::verify(&report),
         Command::Reload(file) => status::reload(&file),
         Command::Import(arguments) => import::import(&arguments),
+        Command::Batch(command) => batch::batch(&command),
         Command::Pull(arguments) => pull::pull(&arguments),
         Command::Sync(arguments) => sync::sync(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),

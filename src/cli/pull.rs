@@ -103,6 +103,7 @@ pub(super) fn pull(arguments: &Arguments) -> Result<(), Failure> {
         create_groups: false,
         kept: !arguments.propagate,
         from: format!("pull:{}", server.host),
+        peer: String::new(),
     };
     let extent = extent(arguments)?;
     let here = newsgroups_here(&site)?;

@@ -5,6 +5,7 @@
 //! after the next start, because nothing was acknowledged that is not on disk.
 
 mod admission;
+mod batches;
 mod host;
 mod reload;
 
@@ -155,6 +156,7 @@ impl Daemon {
                 }
             }
         });
+        inner.tasks.spawn(batches::watch(inner.service.clone(), inner.admission.clone()));
         let daemon = Self { inner };
         tokio::spawn(admin::server::serve(control, Arc::new(daemon.clone()), stop));
         Ok(daemon)
@@ -300,6 +302,10 @@ impl admin::server::Control for Daemon {
                 Ok(done) => Response::Done(done),
                 Err(why) => Response::Failed(why),
             },
+            Request::BatchWrite { peer } => match self.inner.feeds.write_batches(&peer).await {
+                Ok(written) => Response::Done(written.to_string()),
+                Err(why) => Response::Failed(why),
+            },
             request => {
                 let store = self.inner.store.clone();
                 let answer = tokio::task::spawn_blocking(move || admin::from_store(&store, &request)).await;
@@ -325,9 +331,17 @@ impl admin::server::Control for Daemon {
     }
 
     async fn import(&self, stream: UnixStream, rules: ImportRules) {
-        let rights = Rights { read: true, post: false, offer: true, turn: false };
-        let relay = Some(Origin::Import(rules));
-        let admitted = Admitted::operator("import", rights, relay);
+        let admitted = if rules.peer.is_empty() {
+            let rights = Rights { read: true, post: false, offer: true, turn: false };
+            Admitted::operator("import", rights, Some(Origin::Import(rules)))
+        } else {
+            let peers = &self.inner.admission.rules().peers;
+            let Some(peer) = peers.iter().find(|peer| peer.name == rules.peer) else {
+                tracing::warn!(peer = %rules.peer, "a batch of a peer that is not in peers.toml");
+                return;
+            };
+            batches::admitted(peer.clone())
+        };
         let (service, stop) = (self.inner.service.clone(), self.inner.stop.clone());
         let serving = net::serve(Transport::unix(stream), service, admitted, None, stop);
         self.inner.tasks.track_future(serving).await;

@@ -105,6 +105,8 @@ pub(super) struct Reported {
     pub(super) last_error: String,
     /// When that was.
     pub(super) last_error_at: Option<Timestamp>,
+    /// The connection opened last is over TLS.
+    pub(super) tls: bool,
     /// How many of the connections the peer has opened.
     pub(super) came_in: usize,
 }
@@ -139,6 +141,10 @@ pub(super) enum State {
     /// The other peer that it is a backup of can be reached.
     Standby {
         of: String,
+    },
+    /// It is fed by files, at least so many seconds apart.
+    Batches {
+        every_s: u64,
     },
     Stopped,
 }
@@ -238,8 +244,20 @@ impl Exchange {
     /// How it stands, for a backup.
     pub(super) fn standing(&self) -> Standing {
         let inner = self.lock();
-        let idle = matches!(inner.reported.state, State::Closed { .. } | State::Standby { .. });
+        let state = &inner.reported.state;
+        let idle = matches!(state, State::Closed { .. } | State::Standby { .. } | State::Batches { .. });
         Standing { is_down: inner.connections.is_empty() && !idle, cursor: inner.reported.cursor }
+    }
+
+    /// So many articles of so many octets have been written into files: nobody answers those.
+    pub(super) fn count_written(&self, articles: u64, octets: u64) {
+        let mut inner = self.lock();
+        inner.totals.offered += articles;
+        inner.totals.accepted += articles;
+        inner.totals.bytes = inner.totals.bytes.saturating_add(octets);
+        if articles > 0 {
+            inner.meter.add(clock::now(), articles, octets);
+        }
     }
 
     // -- a connection's side --
@@ -387,5 +405,78 @@ impl Totals {
             Fate::Gone => self.gone += 1,
             Fate::Deferred => self.deferred += 1,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::article::ArticleKind;
+    use crate::clock::Timestamp;
+    use crate::store::Location;
+
+    fn owed(seq: u64, len: usize) -> Owed {
+        let entry = LogEntry {
+            seq: Seq(seq),
+            location: Location { segment: 0, offset: 0 },
+            id: MessageId::try_from(format!("<{seq}@example.com>").as_str()).unwrap(),
+            newsgroups: "local.test".to_owned(),
+            distribution: String::new(),
+            kind: ArticleKind::Text,
+            kept: false,
+            numbers: String::new(),
+            path: Vec::new(),
+            source: String::new(),
+            len,
+            date: Timestamp::from_unix_s(0),
+            arrived: Timestamp::from_unix_s(0),
+        };
+        Owed::new(Arc::new(entry))
+    }
+
+    /// Has the scheduler been told, since the last time?
+    async fn told(exchange: &Exchange) -> bool {
+        tokio::select! {
+            biased;
+            () = exchange.scheduler.notified() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_is_told_once_when_few_are_left() {
+        let exchange = Exchange::default();
+        exchange.open(ConnectionNo(1), true);
+        assert!(told(&exchange).await, "a connection is ready");
+        exchange.put(&mut (0..READY_ENOUGH as u64).map(|seq| owed(seq, 2000)).collect());
+        assert_eq!(exchange.room(), 0);
+        let mut taken = Vec::new();
+        exchange.take(ConnectionNo(1), READY_ENOUGH - READY_FEW - 1, &mut taken);
+        assert!(!told(&exchange).await, "there are enough");
+        exchange.take(ConnectionNo(1), 1, &mut taken);
+        assert!(told(&exchange).await, "there are few");
+        exchange.take(ConnectionNo(1), 1, &mut taken);
+        assert!(!told(&exchange).await, "it knows");
+        assert_eq!(exchange.room(), taken.len());
+        assert!(taken.iter().map(|owed| owed.entry.seq.0).eq(0..taken.len() as u64), "in order");
+    }
+
+    #[test]
+    fn another_connection_is_for_many_articles_or_large_ones_that_wait() {
+        for (count, octets, short) in
+            [(READY_FEW, 2000, false), (READY_FEW + 1, 2000, true), (30, 740_000, true)]
+        {
+            let exchange = Exchange::default();
+            exchange.open(ConnectionNo(1), true);
+            exchange.put(&mut (0..count as u64).map(|seq| owed(seq, octets)).collect());
+            assert_eq!(exchange.is_short_of_connections(), short, "{count} of {octets} octets");
+        }
+        let exchange = Exchange::default();
+        exchange.open(ConnectionNo(1), true);
+        exchange.open(ConnectionNo(2), true);
+        exchange.take(ConnectionNo(2), 10, &mut Vec::new());
+        exchange.lock().queue.extend((0..1000).map(|seq| owed(seq, 2000)));
+        assert!(!exchange.is_short_of_connections(), "one has nothing to do");
     }
 }

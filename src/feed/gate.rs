@@ -13,9 +13,10 @@
 //! either: it takes another's place, it is no peer beside it.
 
 use super::exchange::{Exchange, State};
-use crate::clock::Timestamp;
+use super::schedule::delay_left;
+use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Window};
-use crate::store::Seq;
+use crate::store::{LogEntry, Seq};
 use chrono::{DateTime, Datelike, Local, TimeDelta, Timelike};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -102,6 +103,11 @@ impl Gate {
         let state = State::Standby { of: other.clone() };
         (Opening::Closed { state, settled: standing.map(|standing| standing.cursor) }, again)
     }
+}
+
+/// How long the article is to stay here yet, so that a cancel may overtake it.
+pub(super) fn is_young(peer: &Peer, entry: &LogEntry) -> Option<Duration> {
+    delay_left(entry.arrived, peer.delay_s, clock::now())
 }
 
 fn minute_of_day(at: &DateTime<Local>) -> u16 {

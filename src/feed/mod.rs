@@ -19,6 +19,7 @@
 //! | `owed` | is an article owed to a peer? |
 //! | `news` | the news log's lines of accepted articles |
 //! | `gate`, `rate` | when, and how much, is sent: times of the week, backups, octets a second |
+//! | `batch` | peers that are fed by files instead of connections |
 //! | `turn` | connections that the other side has opened |
 //! | `sync`, `talk`, `sweep` | comparing with a peer what both have; offering it a part of the log again |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
@@ -26,6 +27,7 @@
 //! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
 //! is not sent to it. From then on nothing is left out.
 
+mod batch;
 mod cursor;
 mod dial;
 mod exchange;
@@ -43,6 +45,7 @@ mod sync;
 mod talk;
 mod turn;
 
+pub use batch::{Written, write_batches};
 pub use sync::{Agreement, SyncReport};
 pub use turn::{Host, Serving};
 
@@ -77,7 +80,8 @@ pub struct FeedStatus {
     pub address: String,
     /// `connecting`, `connected (CHECK, 1 connection)`, `connected (CHECK, 1 connection, came in)`,
     /// `waiting 2.5 s to retry`, `waiting for it to connect`, `outside its schedule until Mon 22:00`,
-    /// `standing by for NAME`, `stopped`.
+    /// `standing by for NAME`, `writing batches every 3600 s`, `stopped`. Of articles in batches `offered` and
+    /// `accepted` count those written: nobody answers.
     pub state: String,
     pub cursor: u64,
     /// Log records behind the cursor: an upper bound of the articles still owed.
@@ -165,6 +169,8 @@ struct Running {
     peer: Arc<Peer>,
     exchange: Arc<Exchange>,
     controls: Controls,
+    /// Who is fed by files: asks for batches now.
+    batches: Option<batch::Asking>,
     task: JoinHandle<()>,
 }
 
@@ -276,6 +282,18 @@ impl Feeds {
         Some(u64::try_from(age_ms / 1000).unwrap_or(0))
     }
 
+    /// Writes what a peer is owed that is fed by files into batches, now.
+    ///
+    /// # Errors
+    /// One line that says why not; what was written before stays.
+    pub async fn write_batches(&self, peer: &str) -> Result<Written, String> {
+        let asking = self.running().get(peer).and_then(|running| running.batches.clone());
+        match asking {
+            Some(asking) => asking.ask().await,
+            None => Err(batch::no_batches(peer)),
+        }
+    }
+
     /// Stops all feeds: no new offers, replies owed are awaited for at most `grace`, cursors saved.
     pub async fn stop(&self, grace: Duration) {
         let running = std::mem::take(&mut *self.running());
@@ -300,20 +318,37 @@ impl Feeds {
     fn start_peer(&self, peer: &Arc<Peer>) {
         let mut running = self.running();
         // One that is not dialled may come for what it is owed.
-        if (peer.dial.is_none() && !peer.turn) || running.contains_key(&peer.name) {
+        let by_files = peer.batch.as_ref().is_some_and(|batch| batch.out.is_some());
+        if (peer.dial.is_none() && !peer.turn && !by_files) || running.contains_key(&peer.name) {
             return;
         }
         let exchange = Arc::new(Exchange::default());
         exchange.set_rate(peer.bytes_s_max);
         self.neighbours.add(&peer.name, &exchange);
         let controls = Controls::default();
+        let gate = Gate::new(peer.clone(), self.neighbours.clone());
+        if by_files {
+            let files = batch::Files {
+                store: self.store.clone(),
+                peer: peer.clone(),
+                exchange: exchange.clone(),
+                tip: self.tip.clone(),
+                controls: controls.clone(),
+                gate,
+            };
+            let (batches, task) = batch::start(files);
+            let batches = Some(batches);
+            running
+                .insert(peer.name.clone(), Running { peer: peer.clone(), exchange, controls, batches, task });
+            return;
+        }
         let scheduler = Scheduler::new(
             self.store.clone(),
             exchange.clone(),
             self.tip.clone(),
             controls.clone(),
             self.means(),
-            Gate::new(peer.clone(), self.neighbours.clone()),
+            gate,
             Span::Onwards,
         );
         let turning = keep_turned(peer.clone(), self.means(), exchange.clone(), controls.clone());
@@ -325,7 +360,10 @@ impl Feeds {
                 scheduler.run().await;
             }
         });
-        running.insert(peer.name.clone(), Running { peer: peer.clone(), exchange, controls, task });
+        running.insert(
+            peer.name.clone(),
+            Running { peer: peer.clone(), exchange, controls, batches: None, task },
+        );
     }
 }
 
@@ -367,13 +405,19 @@ impl Running {
             State::Away => "waiting for it to connect".to_owned(),
             State::Closed { until } => format!("outside its schedule until {until}"),
             State::Standby { of } => format!("standing by for {of}"),
+            State::Batches { every_s } => format!("writing batches every {every_s} s"),
             State::Stopped => "stopped".to_owned(),
+        };
+        let out = self.peer.batch.as_ref().and_then(|batch| batch.out.as_ref());
+        let address = match &self.peer.dial {
+            Some(dial) => dial.to_string(),
+            None => out.map(|out| out.display().to_string()).unwrap_or_default(),
         };
         // What has not been read may hold records that are no articles, and articles that it is not owed.
         let unread = last.saturating_sub(reported.read.0);
         let status = FeedStatus {
             peer: self.peer.name.clone(),
-            address: self.peer.dial.as_ref().map(ToString::to_string).unwrap_or_default(),
+            address,
             state,
             cursor: reported.cursor.0,
             lag: last.saturating_sub(reported.cursor.0),
@@ -391,7 +435,11 @@ impl Running {
             lag_s: None,
             put_off: reported.deferred as u64,
             connections: connections as u64,
-            tls: self.peer.dial.as_ref().is_some_and(|dial| dial.tls != DialTls::Off),
+            tls: match (connections, &self.peer.dial) {
+                (0, Some(dial)) => dial.tls != DialTls::Off,
+                (0, None) => false,
+                _ => reported.tls,
+            },
             since_ms: since.map(Timestamp::unix_ms),
             articles_s,
             bytes_s,

@@ -11,8 +11,8 @@ use super::Means;
 use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
-use super::gate::{Gate, Opening};
-use super::schedule::{Backoff, Deferred, delay_left};
+use super::gate::{Gate, Opening, is_young};
+use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
 use super::turn::{CameIn, Turned};
 use crate::clock;
@@ -361,7 +361,7 @@ impl Scheduler {
                 if entry.seq > self.end() {
                     break;
                 }
-                if let Some(pause) = self.is_young(&entry) {
+                if let Some(pause) = is_young(&self.link.peer, &entry) {
                     young = Some((Seq(entry.seq.0.saturating_sub(1)), pause));
                     break;
                 }
@@ -429,13 +429,6 @@ impl Scheduler {
         self.read_at = Some(Instant::now() + LOG_RETRY);
     }
 
-    /// How long the article is to stay here yet, so that a cancel may overtake it.
-    fn is_young(&self, entry: &LogEntry) -> Option<Duration> {
-        delay_left(entry.arrived, self.link.peer.delay_s, clock::now())
-    }
-
-    /// Is the article owed to this peer? Not when it brought it itself, nor when its Path says that it
-    /// has it (RFC 5537 s.3.6).
     fn is_owed(&self, entry: &LogEntry) -> bool {
         let peer = &self.link.peer;
         super::owed::judge(peer, entry).is_ok()

@@ -29,6 +29,9 @@ use tracing::{debug, error, warn};
 
 /// Articles up to this size are read at once and leave together with their neighbours.
 const WHOLE_OCTETS: usize = 32 * 1024;
+/// Octets that are ready to be written before others on this thread get a turn: less than a millisecond
+/// of reading and copying.
+const TURN_OCTETS: usize = 256 * 1024;
 /// Articles read in one go on a blocking thread when they are not in memory.
 const COLD_BATCH: usize = 32;
 /// Seconds that a peer may take for its greeting and its capabilities.
@@ -152,6 +155,7 @@ impl Connection<'_> {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut quiet_s = 0;
         let mut stopping = false;
+        let mut turn = 0;
         loop {
             loop {
                 self.produce().await?;
@@ -165,6 +169,7 @@ impl Connection<'_> {
                 return Ok(());
             }
             let before = self.outbox.unwritten().len();
+            turn += before;
             let sent = match self.push() {
                 Ok(sent) => sent,
                 Err(error) => return Err(self.last_words(&error).await),
@@ -203,7 +208,13 @@ impl Connection<'_> {
                 ready = self.transport.writable(), if !sent => ready.map_err(|error| error.to_string())?,
                 () = std::future::ready(()), if moved => {}
             }
-            tokio::task::consume_budget().await;
+            // A peer that takes whatever it is given must not hold up the others on this thread.
+            if turn >= TURN_OCTETS {
+                turn = 0;
+                tokio::task::yield_now().await;
+            } else {
+                tokio::task::consume_budget().await;
+            }
         }
     }
 
@@ -322,6 +333,8 @@ impl Connection<'_> {
                 Step::Send(owed) => self.send(owed)?,
                 Step::Settled(owed, verdict) => self.settled(&owed, verdict),
                 Step::Ready { streaming } => {
+                    let tls = self.transport.is_private();
+                    self.link.exchange.report(|reported| reported.tls = tls);
                     self.wake = Some(self.link.exchange.open(self.no, streaming));
                 }
                 Step::StartTls => {

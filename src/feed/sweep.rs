@@ -16,7 +16,7 @@ pub(super) const OWE_MAX: usize = 5_000;
 
 impl Feeds {
     /// The peer lacks these articles: its feed offers them, also after a restart. How many of them it
-    /// takes, at most [`OWE_MAX`].
+    /// takes, at most 5,000.
     ///
     /// # Errors
     /// There is no feed to it, or none of them is owed to it: why not.

@@ -10,7 +10,7 @@
 use super::Means;
 use super::dial::dial;
 use super::exchange::Exchange;
-use super::opening::through_opening;
+use super::opening::{Failed, through_opening};
 use super::schedule::Backoff;
 use super::scheduler::Controls;
 use crate::config::{Dial, Peer};
@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+/// The longest pause behind a peer's refusal, whose reason is not mended in seconds.
+const REFUSED: Duration = Duration::from_secs(60);
 /// A connection that stood so long was worth opening.
 const USEFUL: Duration = Duration::from_secs(10);
 
@@ -67,10 +69,12 @@ impl CameIn {
 pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exchange>, controls: Controls) {
     let (Some(how), Some(host)) = (&peer.dial, means.host.clone()) else { return };
     let site = host.stopping();
-    let mut backoff = Backoff::new(Duration::from_secs(peer.retry_max_s));
+    let longest = Duration::from_secs(peer.retry_max_s);
+    let (mut backoff, mut after_refusal) = (Backoff::new(longest), Backoff::new(longest.max(REFUSED)));
     let mut told: Option<String> = None;
     loop {
         let begun = Instant::now();
+        let mut pauses = &mut backoff;
         let opened = tokio::select! {
             biased;
             opened = open(&means, how) => opened,
@@ -90,15 +94,25 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
                     () = controls.stop.cancelled() => {
                         // It gives the replies that it owes first.
                         stop.cancel();
-                        serving.await;
+                        tokio::select! {
+                            biased;
+                            () = &mut serving => {}
+                            // The peer does not take them. What is counted as held here must be given
+                            // back all the same, when that is so.
+                            () = controls.abandon.cancelled() => drop(tokio::spawn(serving)),
+                        }
                         return;
                     }
                 }
                 if begun.elapsed() >= USEFUL {
-                    backoff.reset();
+                    pauses.reset();
                 }
+                after_refusal.reset();
             }
-            Err(why) => {
+            Err(Failed { why, refused }) => {
+                if refused {
+                    pauses = &mut after_refusal;
+                }
                 exchange.report(|reported| reported.failed(&format!("XTURN: {why}")));
                 if told.as_ref() != Some(&why) {
                     warn!(target: "feedd::feed", peer = %peer.name, %why, "cannot offer us articles over our connection");
@@ -111,7 +125,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
         let _ = crate::random::fill(&mut random);
         tokio::select! {
             biased;
-            () = sleep(backoff.pause(random[0])) => {}
+            () = sleep(pauses.pause(random[0])) => {}
             () = controls.stop.cancelled() => return,
             () = site.cancelled() => return,
         }
@@ -119,7 +133,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
 }
 
 /// Opens a connection and changes places on it.
-async fn open(means: &Means, how: &Dial) -> Result<Transport, String> {
+async fn open(means: &Means, how: &Dial) -> Result<Transport, Failed> {
     let mut dialled = dial(&*means.network, how, means.certificate.as_deref()).await?;
     dialled.opening.turn = true;
     through_opening(means, dialled).await

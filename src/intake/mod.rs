@@ -61,6 +61,9 @@ pub struct ImportRules {
     pub kept: bool,
     /// Where they come from, in a form that no peer's name has (`pull:HOST`); empty: files.
     pub from: String,
+    /// The peer that has sent them in a batch: they are judged as its own, and the rest of these rules
+    /// does not count; empty: the operator brings them.
+    pub peer: String,
 }
 
 /// What became of an offer (CHECK, IHAVE).

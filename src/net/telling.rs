@@ -49,17 +49,20 @@ impl Connection {
         }
     }
 
-    /// Who brings an article by this command, and from which address.
-    fn bringer(&self, via: Via) -> (&str, &str) {
+    /// Who brings an article by this command, from which address, and what that is called.
+    fn bringer(&self, via: Via) -> (&str, &str, &'static str) {
         let origin = match (via, &self.admitted.relay) {
             (Via::Ihave | Via::TakeThis, Some(origin)) => origin,
             _ => &self.admitted.poster,
         };
-        let address = match origin {
-            Origin::Peers { address, .. } | Origin::Poster { address, .. } => address,
-            Origin::Import(_) => "localhost",
-        };
-        (origin.name(), address)
+        match origin {
+            Origin::Peers { address, .. } | Origin::Poster { address, .. } => {
+                (origin.name(), address, command(via))
+            }
+            // The operator's commands come over the control socket.
+            Origin::Import(rules) if rules.from.is_empty() => (origin.name(), "localhost", "import"),
+            Origin::Import(_) => (origin.name(), "localhost", "pull"),
+        }
     }
 
     /// An article is stored. Its line in the news log comes from the log itself: see
@@ -73,21 +76,14 @@ impl Connection {
             guest.counts.bytes += owed.len as u64;
         }
         if self.service.journals.feeds.is_kept() {
-            let (from, address) = self.bringer(via);
+            let (from, address, command) = self.bringer(via);
             let code = match via {
                 Via::Ihave => 235,
                 Via::TakeThis => 239,
                 Via::Post => 240,
             };
-            let came = Came {
-                at_ms: told.at.unix_ms(),
-                from,
-                seq: Some(seq.0),
-                command: command(via),
-                code,
-                address,
-                reason: "",
-            };
+            let came =
+                Came { at_ms: told.at.unix_ms(), from, seq: Some(seq.0), command, code, address, reason: "" };
             feeds::came(&mut told.feeds, Some(&owed.id), &came);
         }
     }
@@ -107,13 +103,13 @@ impl Connection {
             guest.rejected(&text);
         }
         let code = reply::rejection(via);
-        let (from, address) = self.bringer(via);
+        let (from, address, command) = self.bringer(via);
         if self.service.journals.news.is_kept() {
             news::rejected(&mut told.news, told.at, from, id, code, reason);
         }
         if self.service.journals.feeds.is_kept() {
             let at_ms = told.at.unix_ms();
-            let came = Came { at_ms, from, seq: None, command: command(via), code, address, reason: &text };
+            let came = Came { at_ms, from, seq: None, command, code, address, reason: &text };
             feeds::came(&mut told.feeds, id, &came);
         }
     }
@@ -127,14 +123,14 @@ impl Connection {
         }
         if self.service.journals.feeds.is_kept() {
             let text = cause.to_string();
-            let (from, address) = self.bringer(via);
+            let (from, address, command) = self.bringer(via);
             let code = match via {
                 Via::Ihave => 436,
                 Via::TakeThis => 400,
                 Via::Post => 441,
             };
             let at_ms = told.at.unix_ms();
-            let came = Came { at_ms, from, seq: None, command: command(via), code, address, reason: &text };
+            let came = Came { at_ms, from, seq: None, command, code, address, reason: &text };
             feeds::came(&mut told.feeds, id, &came);
         }
     }

@@ -406,6 +406,11 @@ impl Store {
         self.shared().log.seq_before(&self.shared().spool, at)
     }
 
+    /// This site's path identity.
+    pub fn identity(&self) -> &str {
+        &self.shared().identity
+    }
+
     /// The highest visible seq.
     pub fn last_seq(&self) -> Seq {
         self.shared().log.last()

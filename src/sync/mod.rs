@@ -172,7 +172,7 @@ mod tests {
             let (mut a, mut b) = (Summary::default(), Summary::default());
             let mut expected = BTreeSet::new();
             let mut order: Vec<usize> = (0..articles.len()).collect();
-            order.sort_by_key(|_| random(1000));
+            order.sort_by_cached_key(|_| random(1000));
             for &(n, at) in &articles {
                 a.add(&id(n), Timestamp::from_unix_s(at));
             }

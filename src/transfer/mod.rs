@@ -1,13 +1,16 @@
 //! Files to and from servers: [`upload`] posts them in parts, [`fetch`] gets them from the articles
 //! that an NZB lists, over several connections each. And whole newsgroups: [`pull`] brings the articles
-//! of another server to this site, as a reader.
+//! of another server to this site, as a reader. [`batch`] reads and writes files of articles for sites
+//! that no connection leads to, and [`Feeder`] sends articles to this site's own intake.
 //!
-//! All keep a journal of what has been done, so that one that was killed goes on where it was: what
+//! The first three keep a journal of what has been done, so that one that was killed goes on where it was: what
 //! a journal says is checked (by STAT at the server, by CRC32 on the disk), so that nothing is posted
 //! twice and no octet is taken on trust. Threads of their own, as many as connections; memory is
 //! bounded by connections times what a few articles hold.
 
+pub mod batch;
 mod disk;
+mod feeder;
 pub mod fetch;
 mod journal;
 pub mod pull;
@@ -15,6 +18,7 @@ mod totals;
 pub mod upload;
 mod waiting;
 
+pub use feeder::{Ended, Feeder, Unsent};
 pub use totals::Totals;
 
 use crate::client::{ClientError, Server};

@@ -198,6 +198,28 @@ fn an_article_that_nobody_has_seen_is_looked_for_and_the_command_fails() {
 }
 
 #[test]
+fn an_imported_article_and_a_posted_one_say_how_they_came() {
+    let mut site = Site::init("a.example", &[NEWSGROUP]);
+    site.start();
+    let (imported, posted) = (message_id("came", 1), message_id("came", 2));
+    let file = site.dir().join("article");
+    let wire = relayed(&imported, NEWSGROUP, 1000);
+    std::fs::write(&file, wire.strip_suffix(b".\r\n").unwrap()).unwrap();
+    site.feedd(&["import"], &[file.to_str().unwrap()]);
+    assert!(post(&site, &posted, NEWSGROUP).starts_with("240"));
+    let came = |id: &str| trace(&site, id)["came"][0].clone();
+    assert_eq!(
+        (came(&imported)["command"].as_str(), came(&imported)["code"].as_u64()),
+        (Some("import"), Some(239))
+    );
+    assert_eq!(
+        (came(&posted)["command"].as_str(), came(&posted)["code"].as_u64()),
+        (Some("POST"), Some(240))
+    );
+    assert_eq!(came(&posted)["address"], "127.0.0.1");
+}
+
+#[test]
 fn a_watch_goes_on_until_nobody_reads_it() {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 //! mbox files (RFC 4155, with the quoting of "mboxrd"): articles that begin with a postmark line.
 
-use super::source::{Found, article_or_not, begins_header};
+use crate::transfer::batch::{Found, article_or_not, begins_header};
 use std::io::{self, BufRead};
 
 /// What a postmark line begins with.

@@ -1,12 +1,10 @@
 //! `feedd import`: articles from files into a site, through the intake that every article takes.
 //!
-//! [`source`] finds the articles, whatever they are packed in; [`feeder`] sends them by TAKETHIS over
+//! [`source`] finds the articles, whatever they are packed in; [`Feeder`] sends them by TAKETHIS over
 //! the control socket, many in flight. A stopped site is started for the time of the import, within
 //! this process and without listening to anybody, so that there is one path and not two.
 
-mod feeder;
 mod mbox;
-mod rnews;
 mod source;
 
 use super::output::{say, say_json};
@@ -18,9 +16,9 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::intake::ImportRules;
-use crate::transfer::Totals;
-use feeder::Feeder;
-use source::{Found, Source};
+use crate::transfer::batch::Found;
+use crate::transfer::{Feeder, Totals, Unsent};
+use source::Source;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
@@ -70,6 +68,11 @@ impl Entrance {
     /// Finds the running site, or starts a stopped one for the time of the command, within this process
     /// and without listening to anybody, so that there is one path and not two.
     pub(super) fn of(site: Site) -> Result<Self, Failure> {
+        Self::for_peer(site, "")
+    }
+
+    /// The same; a site that is started knows this peer, whose articles come.
+    pub(super) fn for_peer(site: Site, peer: &str) -> Result<Self, Failure> {
         let data = site.data().to_path_buf();
         if site.ask_running(&Request::Status)?.is_some() {
             return Ok(Self { data, own: None });
@@ -78,7 +81,11 @@ impl Entrance {
         let mut config: Config = site.config;
         config.site.listen.clear();
         config.site.listen_tls.clear();
-        config.peers.clear();
+        // Nobody is fed meanwhile; what the others are owed they get when the site runs again.
+        config.peers.retain(|known| known.name == peer);
+        for known in &mut config.peers {
+            (known.dial, known.turn, known.batch) = (None, false, None);
+        }
         let runtime = run::runtime()?;
         let daemon = runtime
             .block_on(Daemon::start(config, site.path, groups))
@@ -126,8 +133,8 @@ fn feed(stream: UnixStream, arguments: &Arguments, article_bytes_max: usize) -> 
                             bar.set_message(format!("{} accepted,", feeder.accepted()));
                         }
                     }
-                    Err(feeder::Unsent::Rejected(reason)) => own.reject(&reason),
-                    Err(feeder::Unsent::Closed) => return false,
+                    Err(Unsent::Rejected(reason)) => own.reject(&reason),
+                    Err(Unsent::Closed) => return false,
                 },
                 Found::Not(reason) => own.reject(reason),
             }

@@ -1,11 +1,10 @@
 //! Finding articles in files. What a file is follows from its content, not from its name: gzip and xz
-//! by their magic, tar by its checksum, mbox and rnews by their first line; everything else is one
+//! by their magic, tar by its checksum, mbox and batches by their first line; everything else is one
 //! article, or none.
 
-use super::{mbox, rnews};
-use flate2::read::MultiGzDecoder;
+use super::mbox;
+use crate::transfer::batch::{self, Found, Packing, article_or_not, rnews, skip_line, unpack};
 use indicatif::ProgressBar;
-use lzma_rust2::XzReader;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -17,15 +16,6 @@ const DEPTH_MAX: usize = 4;
 
 /// Things that are no articles and are named one by one; the totals count them all.
 const NAMED_MAX: usize = 10;
-
-/// What was found.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
-    /// An article as it lay there: any line ends, no dot-stuffing.
-    Article(&'a [u8]),
-    /// Something that cannot be one, and why.
-    Not(&'static str),
-}
 
 /// Hands what it finds to `sink`, until that returns false.
 pub(super) struct Source<'p, S> {
@@ -80,8 +70,11 @@ impl<'p, S: FnMut(Found<'_>) -> bool> Source<'p, S> {
             return Ok(());
         }
         match kind {
-            Kind::Gzip => self.read(Box::new(MultiGzDecoder::new(input)), depth + 1),
-            Kind::Xz => self.read(Box::new(XzReader::new(input, true)), depth + 1),
+            Kind::Packed(packing) => self.read(unpack(packing, input)?, depth + 1),
+            Kind::Headed => {
+                skip_line(&mut input)?;
+                self.read(Box::new(input), depth + 1)
+            }
             Kind::Tar => self.read_tar(&mut input, depth + 1),
             Kind::Mbox => mbox::read(&mut input, self.article_bytes_max, &mut |found| self.offer(found)),
             Kind::Rnews => rnews::read(&mut input, self.article_bytes_max, &mut |found| self.offer(found)),
@@ -124,8 +117,9 @@ impl<'p, S: FnMut(Found<'_>) -> bool> Source<'p, S> {
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Gzip,
-    Xz,
+    Packed(Packing),
+    /// A line says how what follows is packed, which is seen there, too.
+    Headed,
     Tar,
     Mbox,
     Rnews,
@@ -134,10 +128,12 @@ enum Kind {
 
 impl Kind {
     fn of(magic: &[u8]) -> Self {
+        if let Some(packing) = Packing::of(magic) {
+            return Self::Packed(packing);
+        }
         match magic {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            _ if magic.starts_with(b"#! rnews ") => Self::Rnews,
+            _ if magic.starts_with(rnews::MARK) => Self::Rnews,
+            _ if magic.starts_with(batch::HEAD) => Self::Headed,
             _ if magic.starts_with(mbox::POSTMARK) => Self::Mbox,
             _ if is_tar_header(magic) => Self::Tar,
             _ => Self::Article,
@@ -159,22 +155,6 @@ fn is_tar_header(magic: &[u8]) -> bool {
         .fold(0_u32, |sum, digit| (sum << 3).wrapping_add(u32::from(digit - b'0')));
     let sum: u32 = before.iter().chain(after).map(|octet| u32::from(*octet)).sum();
     magic.len() == MAGIC_LEN && sum > 0 && told == sum + 8 * u32::from(b' ')
-}
-
-/// A whole article, or why not: none is one that was longer than allowed.
-pub(super) fn article_or_not(text: Option<&[u8]>) -> Found<'_> {
-    match text {
-        None => Found::Not("larger than article_bytes_max"),
-        Some([]) => Found::Not("an empty file"),
-        Some(text) if begins_header(text) => Found::Article(text),
-        Some(_) => Found::Not("no header"),
-    }
-}
-
-/// Does the text begin with a header field: a name of printable characters, a colon (RFC 5322 s.2.2)?
-pub(super) fn begins_header(text: &[u8]) -> bool {
-    let name_len = text.iter().position(|octet| !octet.is_ascii_graphic() || *octet == b':');
-    name_len.is_some_and(|len| len > 0 && text.get(len) == Some(&b':'))
 }
 
 /// Reads to the end; none when that is more than `max` octets, which are then passed over.

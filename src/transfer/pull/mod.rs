@@ -5,8 +5,8 @@
 //! numbers. A journal says what has been brought: another run goes on where one was killed, and the
 //! next one brings what is new.
 //!
-//! Each connection to the server ([`worker`]) has one of its own to the site. It takes a piece of a
-//! newsgroup at a time ([`plan`]), asks for the Message-IDs, asks the site which it lacks (CHECK), gets
+//! Each connection to the server (`worker`) has one of its own to the site. It takes a piece of a
+//! newsgroup at a time (`plan`), asks for the Message-IDs, asks the site which it lacks (CHECK), gets
 //! those, many commands in flight, and hands them on by TAKETHIS. The piece is done, and in the journal,
 //! when the site has answered for each: what it said 239 to is on its disk.
 

@@ -1,16 +1,16 @@
 //! rnews batches (INN's rnews(1), RFC 1036 s.3.3): each article behind a line `#! rnews OCTETS`.
 
-use super::source::{Found, article_or_not};
+use super::{Found, article_or_not};
 use std::io::{self, BufRead, Read};
 
 /// What the line before an article begins with.
-const MARK: &[u8] = b"#! rnews ";
+pub(crate) const MARK: &[u8] = b"#! rnews ";
 /// Octets of that line.
 const MARK_LINE_MAX: u64 = 512;
 
 /// Hands each article to `sink`, until that returns false. Where the counts do not lead from mark to
 /// mark, the rest of the batch cannot be told apart.
-pub(super) fn read(
+pub fn read(
     input: &mut dyn BufRead,
     article_bytes_max: usize,
     sink: &mut dyn FnMut(Found<'_>) -> bool,
@@ -22,23 +22,21 @@ pub(super) fn read(
             return Ok(());
         }
         let Some(octets) = octets(&line) else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "an rnews batch whose counts do not agree",
-            ));
+            let is_whole =
+                line.ends_with(b"\n") || !MARK.starts_with(line.get(..MARK.len()).unwrap_or(&line));
+            return Err(if is_whole { no_mark() } else { ends_early() });
         };
         let mut article = (&mut *input).take(octets);
         let go_on = if octets > article_bytes_max as u64 {
-            io::copy(&mut article, &mut io::sink())?;
+            if io::copy(&mut article, &mut io::sink())? < octets {
+                return Err(ends_early());
+            }
             sink(article_or_not(None))
         } else {
             let mut text = Vec::new();
             article.read_to_end(&mut text)?;
             if (text.len() as u64) < octets {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "an rnews batch that ends within an article",
-                ));
+                return Err(ends_early());
             }
             sink(article_or_not(Some(&text)))
         };
@@ -46,6 +44,14 @@ pub(super) fn read(
             return Ok(());
         }
     }
+}
+
+fn ends_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "an rnews batch that ends within an article")
+}
+
+fn no_mark() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "an rnews batch whose counts do not agree")
 }
 
 /// The count of a mark line, behind which some writers say more.

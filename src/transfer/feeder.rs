@@ -1,5 +1,6 @@
-//! Sending articles to the site: TAKETHIS without waiting (RFC 4644 s.2.5), replies read by a thread
-//! of their own.
+//! Sending articles to this site's own intake: TAKETHIS without waiting (RFC 4644 s.2.5), replies read by
+//! a thread of their own. What brings files (imports, batches) sends through here, so that there is one
+//! path into the store and not two.
 
 use super::Totals;
 use crate::agent::Reason;
@@ -16,7 +17,7 @@ use std::thread::JoinHandle;
 const WINDOW: usize = 500;
 
 /// Sends articles.
-pub(super) struct Feeder {
+pub struct Feeder {
     commands: Commands,
     /// One entry for each article in flight; full when [`WINDOW`] are.
     in_flight: SyncSender<()>,
@@ -28,14 +29,15 @@ pub(super) struct Feeder {
 
 /// How it ended.
 #[derive(Default)]
-pub(super) struct Ended {
-    pub(super) totals: Totals,
+pub struct Ended {
+    /// What became of what was sent and answered.
+    pub totals: Totals,
     /// Why it ended before all was sent.
-    pub(super) failure: Option<String>,
+    pub failure: Option<String>,
 }
 
 /// Why an article was not sent.
-pub(super) enum Unsent {
+pub enum Unsent {
     /// It is none, or one that no site can be offered; why.
     Rejected(String),
     /// The site takes no more; [`Feeder::finish`] tells why.
@@ -43,7 +45,8 @@ pub(super) enum Unsent {
 }
 
 impl Feeder {
-    pub(super) fn start(client: Client) -> Self {
+    /// Sends over this connection, whose greeting has come.
+    pub fn start(client: Client) -> Self {
         let (answers, commands) = client.into_halves();
         let (in_flight, sent) = sync_channel(WINDOW);
         let accepted = Arc::new(AtomicU64::new(0));
@@ -53,12 +56,12 @@ impl Feeder {
     }
 
     /// Articles accepted so far.
-    pub(super) fn accepted(&self) -> u64 {
+    pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
     /// Sends an article: any line ends, no dot-stuffing. Waits while too many are in flight.
-    pub(super) fn send(&mut self, text: &[u8]) -> Result<(), Unsent> {
+    pub fn send(&mut self, text: &[u8]) -> Result<(), Unsent> {
         self.wire.clear();
         block::stuff(text, &mut self.wire);
         let head =
@@ -91,7 +94,7 @@ impl Feeder {
     }
 
     /// Waits for the replies to all that was sent.
-    pub(super) fn finish(mut self) -> Ended {
+    pub fn finish(mut self) -> Ended {
         if let Err(error) = self.commands.flush() {
             self.failure.get_or_insert(error.to_string());
         }
