@@ -130,7 +130,7 @@ pub async fn read(
         let site = dice.index(newsgroups.len());
         let newsgroup = *dice.pick(&newsgroups[site]);
         let looked = look(&world, &ledger, user, site, newsgroup, &mut dice);
-        // Else it cannot be reached, or not now.
+        // Else it fits, or the site cannot be reached now.
         if let Ok(Ok(Some(wrong))) = timeout(PATIENCE, looked).await {
             ledger.wrong(format!("s{site}: {newsgroup}: {wrong}"));
         }
