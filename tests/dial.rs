@@ -224,3 +224,106 @@ fn a_site_without_a_key_gets_one_and_the_line_for_its_peers() {
     other.start();
     until_there(&site, &post(&other, "key", 1));
 }
+
+/// A proxy that does by the book what a feed asks of it (RFC 1928), in small pieces, and keeps the names.
+fn proxy(to: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = asked.clone();
+    let serve = move |mut near: TcpStream| -> std::io::Result<()> {
+        let mut hello = [0; 3];
+        near.read_exact(&mut hello)?;
+        assert_eq!(hello, [5, 1, 0]);
+        near.write_all(&[5])?;
+        near.write_all(&[0])?;
+        let mut head = [0; 5];
+        near.read_exact(&mut head)?;
+        assert_eq!(head[..4], [5, 1, 0, 3], "a name, not an address");
+        let mut name = vec![0; usize::from(head[4]) + 2];
+        near.read_exact(&mut name)?;
+        let port = name.split_off(name.len() - 2);
+        let name = String::from_utf8(name).unwrap();
+        let refused = name.starts_with("refused");
+        kept.lock().unwrap().push(format!("{name}:{}", u16::from_be_bytes([port[0], port[1]])));
+        if refused {
+            return near.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+        }
+        let mut far = TcpStream::connect(("127.0.0.1", to))?;
+        // The greeting comes with the reply.
+        let mut greeting = [0; 512];
+        let count = far.read(&mut greeting)?;
+        near.write_all(&[&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &greeting[..count]].concat())?;
+        let (mut back, mut from_far) = (near.try_clone()?, far.try_clone()?);
+        thread::spawn(move || std::io::copy(&mut from_far, &mut back));
+        std::io::copy(&mut near, &mut far).map(drop)
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            thread::spawn(move || drop(serve(stream)));
+        }
+    });
+    (port, asked)
+}
+
+#[test]
+fn a_proxy_is_given_the_name_and_nothing_is_said_past_it() {
+    let (mut b, _) = secure("b.example");
+    b.feedd(&["peer", "add"], &["a", "--identity", "a.example", "--accept-from", "loopback"]);
+    b.start();
+    let (port, asked) = proxy(b.port);
+    let url = format!("socks5://127.0.0.1:{port}");
+    let mut a = Site::init("a.example", &[NEWSGROUP]);
+    let hidden = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion";
+    let add = ["b", "--identity", "b.example", "--address", hidden, "--pin", &key(&b), "--proxy", &url];
+    a.feedd(&["peer", "add"], &add);
+    let add = ["c", "--identity", "c.example", "--address", "refused.i2p:1119", "--proxy", &url];
+    a.feedd(&["peer", "add"], &add);
+    a.start();
+    let id = post(&a, "proxy", 1);
+    until_there(&b, &id);
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.contains(&format!("{hidden}:119")), "{asked:?}");
+    let status =
+        || -> serde_json::Value { serde_json::from_str(&a.feedd(&["status", "--json"], &[])).unwrap() };
+    let told = wait_until(WITHIN, || {
+        status()["feeds"][1]["last_error"]
+            .as_str()
+            .unwrap()
+            .contains("the proxy cannot reach it: connection refused")
+    });
+    assert!(told, "{}", status());
+}
+
+#[test]
+#[ignore = "needs microsocks, of Debian's package of that name"]
+fn a_real_proxy_leads_there() {
+    let port = free_port();
+    let address = port.to_string();
+    let Ok(mut proxy) =
+        Command::new("microsocks").args(["-i", "127.0.0.1", "-p", &address]).stderr(Stdio::null()).spawn()
+    else {
+        println!("skipped: microsocks is not installed");
+        return;
+    };
+    let (mut b, b_tls) = secure("b.example");
+    b.feedd(&["peer", "add"], &["a", "--identity", "a.example", "--accept-from", "loopback"]);
+    b.start();
+    for (run, port_of_b, tls) in
+        [("starttls", b.port, "starttls"), ("implicit", b_tls, "implicit"), ("clear", b.port, "off")]
+    {
+        let mut a = Site::init("a.example", &[NEWSGROUP]);
+        let (to, url) = (format!("localhost:{port_of_b}"), format!("socks5://127.0.0.1:{port}"));
+        let mut add = vec!["b", "--identity", "b.example", "--address", &to, "--tls", tls, "--proxy", &url];
+        let pin = key(&b);
+        if tls != "off" {
+            add.extend(["--pin", &pin]);
+        }
+        a.feedd(&["peer", "add"], &add);
+        a.start();
+        until_there(&b, &post(&a, run, 1));
+    }
+    proxy.kill().unwrap();
+    proxy.wait().unwrap();
+}

@@ -36,8 +36,8 @@ enum Act {
 struct Add {
     /// What this site calls the peer; its path identity, unless --identity says otherwise
     name: String,
-    /// Where it is dialled, repeated if it has several addresses; a host without a port is looked up (SRV),
-    /// else it is 119, or 563 for TLS; without an address it only dials us
+    /// Where it is dialled, repeated if it has several addresses; without a port it is 119, or 563 for TLS;
+    /// without an address it only dials us
     #[arg(long, value_name = "HOST[:PORT]")]
     address: Vec<String>,
     /// Its path identity, repeated if it has several [default: its name]

@@ -97,7 +97,7 @@ impl Dial {
 pub struct DialAddress {
     /// A name or an address, without brackets.
     pub host: String,
-    /// None: as `_nntp._tcp` SRV (RFC 2782) or, without such a record, the well-known port says.
+    /// None: the well-known one, 119 or 563 (RFC 8143 s.3).
     pub port: Option<u16>,
 }
 

@@ -5,7 +5,8 @@ use crate::config::{Dial, DialAddress, DialTls};
 use crate::limits::{PORT, TLS_PORT};
 use crate::session::sender::Opening;
 use crate::tls::client::{Handshake, HandshakeError, OwnCertificate, Verification};
-use crate::transport::{Network, Transport};
+use crate::transport::{Network, Transport, socks};
+use bytes::BytesMut;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,6 +15,10 @@ use tokio::time::timeout;
 
 /// How long looking up the name, and connecting to one address, may take each.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a proxy may take: a circuit through Tor is made first.
+const PROXY: Duration = Duration::from_secs(60);
+/// The port of a SOCKS proxy that is named without one (RFC 1928).
+const SOCKS_PORT: u16 = 1080;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
@@ -21,6 +26,8 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 pub(super) struct Dialled {
     pub(super) transport: Transport,
     pub(super) opening: Opening,
+    /// What the peer has said already.
+    pub(super) early: BytesMut,
     /// By what the peer is verified where TLS begins behind STARTTLS.
     pub(super) upgrade: Option<Upgrade>,
 }
@@ -44,13 +51,17 @@ pub(super) async fn dial(
     let verification = verification(dial);
     let mut last = String::from("there is no address to dial");
     for address in &dial.addresses {
-        let (mut transport, remote) = match connect(network, dial, address).await {
+        let Connected { mut transport, to: remote, early } = match connect(network, dial, address).await {
             Ok(connected) => connected,
             Err(why) => {
                 last = format!("{address}: {why}");
                 continue;
             }
         };
+        if dial.tls == DialTls::Implicit && !early.is_empty() {
+            last = format!("{address}: octets came before TLS");
+            continue;
+        }
         if dial.tls == DialTls::Implicit
             && let Err(error) = start_tls(&mut transport, &address.host, &verification, true, own).await
         {
@@ -67,7 +78,7 @@ pub(super) async fn dial(
             sync: false,
         };
         let upgrade = opening.start_tls.then(|| Upgrade { host: address.host.clone(), verification });
-        return Ok(Dialled { transport, opening, upgrade });
+        return Ok(Dialled { transport, opening, early, upgrade });
     }
     Err(last)
 }
@@ -75,7 +86,7 @@ pub(super) async fn dial(
 impl From<Transport> for Dialled {
     /// One that the peer has opened, and on which it is the server now.
     fn from(transport: Transport) -> Self {
-        Self { transport, opening: Opening::default(), upgrade: None }
+        Self { transport, opening: Opening::default(), early: BytesMut::new(), upgrade: None }
     }
 }
 
@@ -92,14 +103,30 @@ impl Upgrade {
     }
 }
 
-/// Connects to one of the addresses: the connection, and where it went.
-async fn connect(
-    network: &dyn Network,
-    dial: &Dial,
-    address: &DialAddress,
-) -> Result<(Transport, SocketAddr), String> {
+/// A connection, where it went, and what has come over it already.
+struct Connected {
+    transport: Transport,
+    to: SocketAddr,
+    early: BytesMut,
+}
+
+/// Connects to one of the addresses, by way of the proxy if there is one.
+async fn connect(network: &dyn Network, dial: &Dial, address: &DialAddress) -> Result<Connected, String> {
     let port = address.port.unwrap_or(if dial.tls == DialTls::Implicit { TLS_PORT } else { PORT });
-    let looked_up = timeout(PATIENCE, network.look_up(&address.host, port)).await;
+    let Some(proxy) = &dial.proxy else {
+        let (transport, to) = connect_to(network, &address.host, port).await?;
+        return Ok(Connected { transport, to, early: BytesMut::new() });
+    };
+    let (mut transport, to) = connect_to(network, &proxy.host, proxy.port.unwrap_or(SOCKS_PORT))
+        .await
+        .map_err(|why| format!("the proxy {proxy}: {why}"))?;
+    let asked = timeout(PROXY, socks::connect(&mut transport, &address.host, port)).await;
+    let early = asked.map_err(|_| "the proxy took too long".to_owned())??;
+    Ok(Connected { transport, to, early })
+}
+
+async fn connect_to(network: &dyn Network, host: &str, port: u16) -> Result<(Transport, SocketAddr), String> {
+    let looked_up = timeout(PATIENCE, network.look_up(host, port)).await;
     let found = looked_up
         .map_err(|_| "looking up took too long".to_owned())?
         .map_err(|error| format!("cannot be looked up: {error}"))?;

@@ -50,8 +50,9 @@ pub(super) async fn through_opening(means: &Means, dialled: Dialled) -> Result<T
 }
 
 async fn go_through(means: &Means, dialled: Dialled) -> Result<Transport, Failed> {
-    let Dialled { mut transport, opening, upgrade } = dialled;
+    let Dialled { mut transport, opening, early, upgrade } = dialled;
     let mut sender: Sender<Owed> = Sender::new(1, Acceptance::default(), opening);
+    sender.receive(&early);
     let mut out = Vec::new();
     let mut input = BytesMut::new();
     loop {

@@ -89,13 +89,15 @@ pub(super) struct End {
 
 /// Feeds the peer over a connection until it breaks, is spare, or the feed stops.
 pub(super) async fn run(link: &Link, no: ConnectionNo, dialled: Dialled) -> End {
-    let Dialled { transport, opening, upgrade } = dialled;
+    let Dialled { transport, opening, early, upgrade } = dialled;
+    let mut sender = Sender::new(link.peer.window, link.exchange.acceptance(), opening);
+    sender.receive(&early);
     let mut connection = Connection {
         link,
         no,
         transport,
         upgrade,
-        sender: Sender::new(link.peer.window, link.exchange.acceptance(), opening),
+        sender,
         inbox: BytesMut::new(),
         outbox: Outbox::default(),
         unflushed: false,

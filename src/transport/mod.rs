@@ -4,6 +4,7 @@
 mod deflate;
 mod network;
 mod socket;
+pub(crate) mod socks;
 mod tls;
 
 pub use network::{Listener, Machine, Network, Pending};
