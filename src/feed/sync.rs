@@ -16,7 +16,7 @@ use crate::article::MessageId;
 use crate::clock::{self, Timestamp};
 use crate::config::Peer;
 use crate::store::{Known, LogEntry, Seq, Store, Wait};
-use crate::sync::{AHEAD_S, Ranges, Summary};
+use crate::sync::{AHEAD_S, BUCKET_S, Ranges, Summary};
 use crate::wildmat::Wildmat;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,6 +35,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const ROUNDS_MAX: usize = 1000;
 /// Octets of a wildmat that fits a command line (RFC 3977 s.3.1: 512).
 const WILDMAT_MAX: usize = 200;
+/// Articles that may come between the peer's counts and its lists.
+const LISTED_MORE: u64 = 100_000;
+/// Differences that are looked at in one comparison.
+const DIFFERENCES_MAX: usize = 50_000;
 /// Message-IDs that a report names.
 const NAMED_MAX: usize = 20;
 
@@ -225,6 +229,10 @@ struct Difference {
     ours: Vec<LogEntry>,
     /// Only there.
     theirs: Vec<String>,
+    /// Only there, but remembered here: it was filed elsewhere, or has come just now.
+    remembered: u64,
+    /// Here, in hours that differ and were not looked at yet.
+    unlooked: u64,
 }
 
 impl Comparing<'_> {
@@ -239,12 +247,20 @@ impl Comparing<'_> {
         for round in 0..ROUNDS_MAX {
             let difference = self.compare(&newsgroups).await?;
             let mut now = Agreement {
-                agreed: difference.here - difference.ours.len() as u64,
+                agreed: difference.here - difference.ours.len() as u64 - difference.unlooked,
                 sent: total.sent,
                 received: total.received,
                 ..Agreement::default()
             };
-            now.of = now.agreed;
+            now.of = now.agreed + difference.unlooked;
+            if difference.unlooked > 0 {
+                now.missing
+                    .push(format!("{} articles of hours that were not looked at", difference.unlooked));
+            }
+            if difference.remembered > 0 {
+                now.unowed
+                    .insert("known here, and not in these newsgroups".to_owned(), difference.remembered);
+            }
             let mut owed = Vec::new();
             // What has come since is on its way as ever.
             let before = |entry: &LogEntry| entry.arrived < self.begun_at;
@@ -349,17 +365,20 @@ impl Comparing<'_> {
             newsgroups.clone()
         };
         let all = Ranges::one(self.within.0, self.within.1);
-        let mut there = Summary::default();
+        let (mut there, within) = (Summary::default(), self.within);
         self.talk
-            .list(&format!("XSYNC COUNTS {all} {text}"), |line| match there.read_line(&line) {
+            .list(&format!("XSYNC COUNTS {all} {text}"), |line| match there.read_line(&line, within) {
                 true => Ok(()),
                 false => Err(format!("no line of counts: {line}")),
             })
             .await?;
         let mut here = Summary::default();
         scan(&self.store, &all, &newsgroups, |entry| here.add(&entry.id, entry.date)).await?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for ranges in Ranges::of_hours(&here.differences(&there), self.within) {
+        let (mut ours, mut theirs, mut unlooked) = (Vec::new(), Vec::new(), 0);
+        let hours = here.differences(&there);
+        // A peer lists what it has counted, and what has come since.
+        let mut listed = hours.iter().map(|hour| there.count_of(*hour)).sum::<u64>() + LISTED_MORE;
+        for ranges in Ranges::of_hours(&hours, self.within) {
             let mut own: HashMap<String, LogEntry> = HashMap::new();
             scan(&self.store, &ranges, &newsgroups, |entry| {
                 own.insert(entry.id.to_string(), LogEntry::clone(entry));
@@ -367,6 +386,7 @@ impl Comparing<'_> {
             .await?;
             self.talk
                 .list(&format!("XSYNC IDS {ranges} {text}"), |id| {
+                    listed = listed.checked_sub(1).ok_or("its list of Message-IDs has no end")?;
                     // One that has come since the counts is no difference.
                     if own.remove(&id).is_none() {
                         theirs.push(id);
@@ -375,6 +395,12 @@ impl Comparing<'_> {
                 })
                 .await?;
             ours.extend(own.into_values());
+            // The rest in the next comparison.
+            if ours.len() + theirs.len() > DIFFERENCES_MAX {
+                let behind = hours.iter().filter(|hour| **hour * BUCKET_S >= ranges.end());
+                unlooked = behind.map(|hour| here.count_of(*hour)).sum();
+                break;
+            }
         }
         ours.sort_unstable_by_key(|entry| entry.seq);
         theirs

@@ -4,7 +4,8 @@
 //! The articles of an hour are summed up as how many they are and as the sum of their Message-IDs'
 //! hashes. Hours whose sums are equal hold the same articles; of the others the Message-IDs are listed.
 //! So two sites that agree send a line for each hour, and two that do not a little more. The hash is
-//! SHA-256: nobody can make articles whose sums hide a difference.
+//! SHA-256. Equal sums tell of equal sets unless somebody chose many Message-IDs to that end: this guards
+//! against loss, not against a peer that lies, who can do so anyway.
 
 use crate::article::MessageId;
 use crate::clock::Timestamp;
@@ -57,33 +58,35 @@ impl Summary {
         self.hours.values().map(|sum| sum.count).sum()
     }
 
-    /// How many of these hours.
-    pub fn count_in(&self, ranges: &Ranges) -> u64 {
-        self.hours
-            .iter()
-            .filter(|(hour, _)| ranges.contain(**hour * BUCKET_S))
-            .map(|(_, sum)| sum.count)
-            .sum()
-    }
-
     /// The lines of it: hour, count, sum in hexadecimal.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         self.hours.iter().map(|(hour, Sum { count, hash })| format!("{hour} {count} {hash:032x}"))
     }
 
-    /// Takes over a line of [`Summary::lines`]; false when it is none.
-    pub fn read_line(&mut self, line: &str) -> bool {
+    /// Takes over a line of [`Summary::lines`] about an hour of these seconds; false when it is none, or one
+    /// that was there already. So a peer's list is no longer than what it was asked for.
+    pub fn read_line(&mut self, line: &str, (from_s, to_s): (i64, i64)) -> bool {
         let mut words = line.split_ascii_whitespace();
         let (Some(hour), Some(count), Some(hash), None) =
             (words.next(), words.next(), words.next(), words.next())
         else {
             return false;
         };
-        let (Ok(hour), Ok(count), Ok(hash)) = (hour.parse(), count.parse(), u128::from_str_radix(hash, 16))
+        let (Ok(hour), Ok(count), Ok(hash)) =
+            (hour.parse::<i64>(), count.parse::<u32>(), u128::from_str_radix(hash, 16))
         else {
             return false;
         };
+        if !(from_s.div_euclid(BUCKET_S)..=to_s.div_euclid(BUCKET_S)).contains(&hour) {
+            return false;
+        }
+        let count = u64::from(count);
         self.hours.insert(hour, Sum { count, hash }).is_none()
+    }
+
+    /// How many articles there are in this hour.
+    pub fn count_of(&self, hour: i64) -> u64 {
+        self.hours.get(&hour).map_or(0, |sum| sum.count)
     }
 
     /// The hours in which the two differ.
@@ -138,6 +141,11 @@ impl Ranges {
         self.0.iter().any(|(from, to)| (*from..*to).contains(&at_s))
     }
 
+    /// The second behind the last one.
+    pub fn end(&self) -> i64 {
+        self.0.iter().map(|(_, to)| *to).max().unwrap_or(0)
+    }
+
     /// The earliest second.
     pub fn first(&self) -> i64 {
         self.0.iter().map(|(from, _)| *from).min().unwrap_or(0)
@@ -187,14 +195,26 @@ mod tests {
             assert_eq!(a.differences(&b), expected.iter().copied().collect::<Vec<_>>());
             assert_eq!(b.differences(&a), a.differences(&b));
             let mut read = Summary::default();
-            assert!(a.lines().all(|line| read.read_line(&line)));
+            assert!(a.lines().all(|line| read.read_line(&line, (0, 25 * 3600))));
             assert_eq!(read, a);
             assert_eq!(a.count(), articles.len() as u64);
         }
         let mut none = Summary::default();
-        for line in ["", "1 2", "1 2 x", "1 2 3 4", "a 1 0"] {
-            assert!(!none.read_line(line), "{line}");
+        let bad = [
+            "",
+            "1 2",
+            "1 2 x",
+            "1 2 3 4",
+            "a 1 0",
+            "9223372036854775807 1 0",
+            "-1 1 0",
+            "11 1 0",
+            "1 4294967296 0",
+        ];
+        for line in bad {
+            assert!(!none.read_line(line, (0, 10 * 3600)), "{line}");
         }
+        assert!(none.read_line("10 1 0", (0, 10 * 3600)) && !none.read_line("10 1 0", (0, 10 * 3600)));
     }
 
     #[test]
