@@ -403,9 +403,11 @@ impl Comparing<'_> {
             }
         }
         ours.sort_unstable_by_key(|entry| entry.seq);
+        let listed = theirs.len();
         theirs
             .retain(|id| MessageId::try_from(id.as_str()).is_ok_and(|id| self.store.known(&id) == Known::No));
-        Ok(Difference { here: here.count(), ours, theirs })
+        let remembered = (listed - theirs.len()) as u64;
+        Ok(Difference { here: here.count(), ours, theirs, remembered, unlooked })
     }
 }
 
