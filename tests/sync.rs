@@ -62,6 +62,9 @@ fn what_either_lacks_comes_from_the_other() {
     offer(&a, "both", "test.a", 300);
     offer(&b, "both", "test.a", 300);
     offer(&a, "only-a", "test.a", 70);
+    // More Message-IDs than one turn of a task reads.
+    offer(&a, "many", "test.a", 3000);
+    offer(&b, "many", "test.a", 3000);
     offer(&b, "only-b", "test.a", 40);
     offer(&a, "local", "local.a", 5);
     peer(&a, &b, &["--send", "*,!local.*", "--accept", "*,!local.*"]);
@@ -69,20 +72,20 @@ fn what_either_lacks_comes_from_the_other() {
     let (whole, report) = sync(&a, "b");
     assert!(whole, "{report:#}");
     let sent = &report["sent"];
-    assert_eq!((&sent["agreed"], &sent["of"]), (&410.into(), &410.into()), "{report:#}");
+    assert_eq!((&sent["agreed"], &sent["of"]), (&3410.into(), &3410.into()), "{report:#}");
     assert_eq!((&sent["sent"], &sent["received"]), (&70.into(), &40.into()), "{report:#}");
     assert_eq!(report["compared"], true);
     for site in [&a, &b] {
-        assert_eq!(site.client().group("test.a").0, 410, "{}", site.identity);
+        assert_eq!(site.client().group("test.a").0, 3410, "{}", site.identity);
     }
     assert!(!b.client().has(&message_id("local", 0)));
     // Nothing is left to do, from either side.
     for (site, name) in [(&a, "b"), (&b, "a")] {
         let (whole, report) = sync(site, name);
-        assert!(whole && report["sent"]["of"] == 410 && report["sent"]["sent"] == 0, "{report:#}");
+        assert!(whole && report["sent"]["of"] == 3410 && report["sent"]["sent"] == 0, "{report:#}");
     }
     let text = a.feedd(&["sync", "b"], &[]);
-    assert!(text.starts_with("a.example and b agree on 410 of 410 articles\n"), "{text}");
+    assert!(text.starts_with("a.example and b agree on 3 410 of 3 410 articles\n"), "{text}");
 }
 
 #[test]

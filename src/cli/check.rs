@@ -12,7 +12,7 @@ use crate::wire::ListFile;
 /// asked for: they go to stdout.
 pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     let site = match Site::load(file) {
-        Err(Failure::Config(mistakes)) => return Err(told(&mistakes)?),
+        Err(Failure::Config(mistakes)) => return Err(broken(&mistakes)?),
         other => other?,
     };
     let of = &site.config.site;
@@ -21,7 +21,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         mistakes.extend(bad_pem(of));
     }
     if !mistakes.is_empty() {
-        return Err(told(&mistakes)?);
+        return Err(broken(&mistakes)?);
     }
     let source = site.path.as_ref().map_or("built-in defaults".to_owned(), |path| path.display().to_string());
     let starttls = if of.tls.is_some() { " (STARTTLS)" } else { "" };
@@ -75,7 +75,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
 }
 
 /// What TLS cannot begin with: no PEM, or a key of another certificate.
-fn bad_pem(site: &config::Site) -> Option<Mistake> {
+pub(super) fn bad_pem(site: &config::Site) -> Option<Mistake> {
     let tls = site.tls.as_ref()?;
     let bad = server::config(&tls.certificate, &tls.key, tls.client_authorities.as_deref()).err()?;
     let cure = "put a certificate and its own key there, in PEM form".to_owned();
@@ -83,7 +83,7 @@ fn bad_pem(site: &config::Site) -> Option<Mistake> {
 }
 
 /// Tells the mistakes.
-fn told(mistakes: &[Mistake]) -> Result<Failure, Failure> {
+pub(super) fn broken(mistakes: &[Mistake]) -> Result<Failure, Failure> {
     let text: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     say(text.join("\n"))?;
     Ok(Failure::Said)

@@ -8,6 +8,7 @@
 mod batch;
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 pub mod feedc;
 mod group;
@@ -85,6 +86,11 @@ enum Command {
     Run(ConfigFile),
     /// Check feedd.toml and peers.toml: every mistake with its file, line and cure
     Check(ConfigFile),
+    /// Look at what stands between this site and its peers, and say what to mend
+    ///
+    /// Files, the running site, its ports and certificate; and of each peer name, port, TLS, greeting, login, rights,
+    /// patterns and clock. Ends with 1 where something does not work; what is merely odd is told.
+    Doctor(doctor::Arguments),
     /// Create, remove and list newsgroups
     Group(group::Arguments),
     /// Add and list peers
@@ -153,6 +159,7 @@ pub fn feedd() -> ExitCode {
         Command::Init(arguments) => init::init(&arguments),
         Command::Run(file) => run::run(&file),
         Command::Check(file) => check::check(&file),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Group(arguments) => group::group(&arguments),
         Command::Peer(arguments) => peer::peer(&arguments),
         Command::User(arguments) => user::user(&arguments),

@@ -43,6 +43,8 @@ pub struct Client {
     /// None on a Unix connection, which is ready as it is and is not made again.
     link: Option<Link>,
     posting: bool,
+    /// What the server said first, behind the code.
+    greeting: String,
     /// Can nobody listen?
     secure: bool,
     logged_in: bool,
@@ -70,7 +72,8 @@ impl Client {
         let mut stream = stream::dial(&server.host, server.port(), ANSWER_TIME)?;
         let secure = server.security == Security::Tls;
         let (input, output): (Input, Output) = if secure {
-            let connection = handshake(&mut stream, &server.host, &server.verification, true)
+            let own = server.certificate.as_deref();
+            let connection = handshake(&mut stream, &server.host, &server.verification, true, own)
                 .map_err(|error| ClientError::Refused(format!("{server}: {error}")))?;
             stream::tls_halves(connection, stream.try_clone()?)?
         } else {
@@ -80,7 +83,9 @@ impl Client {
         client.link = Some(Link { server: server.clone(), stream });
         client.secure = secure;
         // In this order: no MODE READER behind STARTTLS or AUTHINFO (RFC 3977 s.5.3, RFC 4643 s.2.2).
-        client.mode_reader()?;
+        if server.as_reader {
+            client.mode_reader()?;
+        }
         if server.security == Security::StartTls {
             client.start_tls()?;
         }
@@ -88,6 +93,11 @@ impl Client {
             client.log_in()?;
         }
         Ok(client)
+    }
+
+    /// What the server said first, behind the code: its name, for most.
+    pub fn greeting(&self) -> &str {
+        &self.greeting
     }
 
     /// Takes a Unix connection and reads the greeting.
@@ -105,6 +115,7 @@ impl Client {
                 commands: BufWriter::with_capacity(COMMANDS, output),
                 link: None,
                 posting: greeting.code == Code(200),
+                greeting: greeting.text,
                 secure: false,
                 logged_in: false,
                 compressed: false,
@@ -234,7 +245,8 @@ impl Client {
         if self.answers.take_stream().is_none() {
             return Err(refused("octets in clear came behind its answer to STARTTLS".to_owned()));
         }
-        let connection = handshake(&mut stream, &server.host, &server.verification, false)
+        let own = server.certificate.clone();
+        let connection = handshake(&mut stream, &server.host, &server.verification, false, own.as_deref())
             .map_err(|error| refused(error.to_string()))?;
         let (input, output) = stream::tls_halves(connection, stream)?;
         self.answers = Answers::new(input);

@@ -1,7 +1,7 @@
 //! A server as the user names it: where it is, how it is spoken to, and who we are there.
 
 use super::ClientError;
-use crate::tls::client::Verification;
+use crate::tls::client::{OwnCertificate, Verification};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -69,6 +69,10 @@ pub struct Server {
     pub clear_login: bool,
     /// May lists and overviews be compressed (RFC 8054)?
     pub compress: bool,
+    /// Shall it serve a reader? A peer is left in the mode in which it takes articles.
+    pub as_reader: bool,
+    /// The certificate of ours that it is shown when it asks for one.
+    pub certificate: Option<Arc<OwnCertificate>>,
     /// Asks the user; none where there is nobody.
     pub ask: Option<Ask>,
     known: Arc<OnceLock<Credentials>>,
@@ -92,6 +96,8 @@ impl Server {
             login: None,
             clear_login: false,
             compress: true,
+            as_reader: true,
+            certificate: None,
             ask: None,
             known: Arc::default(),
         }

@@ -165,14 +165,16 @@ impl OwnCertificate {
 }
 
 /// Does the handshake with `host` (a name or an address) over a connection. `alpn` offers `nntp`,
-/// which is for connections that begin with TLS.
+/// which is for connections that begin with TLS; `own` is the certificate that we show when we are asked
+/// for one.
 pub fn handshake(
     stream: &mut (impl Read + Write),
     host: &str,
     verification: &Verification,
     alpn: bool,
+    own: Option<&OwnCertificate>,
 ) -> Result<ClientConnection, HandshakeError> {
-    let (mut connection, why) = Handshake::new(host, verification, alpn, None)?.into_parts();
+    let (mut connection, why) = Handshake::new(host, verification, alpn, own)?.into_parts();
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(stream) {
             return Err(why(error));

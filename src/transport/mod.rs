@@ -54,6 +54,8 @@ struct Layers {
     packed: BytesMut,
     /// Packed, for the socket or TLS.
     unsent: Vec<u8>,
+    /// There may be more to read without anything coming from the socket.
+    more: bool,
 }
 
 impl Transport {
@@ -86,6 +88,9 @@ impl Transport {
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
+        if self.layers.as_ref().is_some_and(|layers| layers.more) {
+            return Ok(());
+        }
         self.socket.readable().await
     }
 
@@ -142,6 +147,9 @@ impl Transport {
         let Some(layers) = &mut self.layers else { return self.socket.read_now(input, 0).await };
         loop {
             let count = layers.unwrap(input)?;
+            // What is unpacked at a time is bounded.
+            layers.more =
+                layers.deflate.is_some() && count > 0 && (count >= WIRE || !layers.packed.is_empty());
             if count > 0 {
                 return Ok(count);
             }
