@@ -8,6 +8,7 @@ mod binaries;
 mod host;
 mod inn;
 mod readers;
+mod ring;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;

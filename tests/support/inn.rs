@@ -41,12 +41,22 @@ pub struct InnSetup {
     pub port: Option<u16>,
     /// Size of the CNFS buffer. Older articles are overwritten once it is full.
     pub spool_mib: u64,
+    /// Writes history, active and the end of the CNFS buffer after every article, not after every tenth
+    /// or 25th: the least that a kill can cost it.
+    pub careful: bool,
 }
 
 impl InnSetup {
     pub fn new(identity: &str, newsgroups: &[&str]) -> Self {
         let newsgroups = newsgroups.iter().map(|name| (*name).to_owned()).collect();
-        Self { identity: identity.to_owned(), newsgroups, feed_to: Vec::new(), port: None, spool_mib: 64 }
+        Self {
+            identity: identity.to_owned(),
+            newsgroups,
+            feed_to: Vec::new(),
+            port: None,
+            spool_mib: 64,
+            careful: false,
+        }
     }
 
     pub fn feeding(mut self, name: &str, identity: &str, port: u16) -> Self {
@@ -113,6 +123,31 @@ impl Inn {
             return Err(format!("innd ended at once ({status}): {}", inn.last_words()));
         }
         Ok(inn)
+    }
+
+    /// kill -9 of innd and its innfeed. Readers' nnrpd stays.
+    pub fn kill9(&mut self) {
+        kill_group(&self.innd);
+        let _ = self.innd.kill();
+        let _ = self.innd.wait();
+    }
+
+    /// Starts innd again as after a crash, and hands it what nnrpd has put aside meanwhile.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub fn start_again(&mut self) -> Result<(), String> {
+        // -r: the active file may be behind the overview.
+        self.innd = self.home.spawn("innd", &["-f", "-r"])?;
+        let answers = || Client::connect(self.port).is_ok_and(|c| c.greeting.starts_with("20"));
+        if !wait_until(START_WITHIN, answers) {
+            return Err(format!("INN does not come back: {}", self.last_words()));
+        }
+        let unspooled = self.home.command("rnews", &["-U"]).output().map_err(|e| format!("rnews: {e}"))?;
+        if !unspooled.status.success() {
+            eprintln!("rnews -U: {}", String::from_utf8_lossy(&unspooled.stderr));
+        }
+        Ok(())
     }
 
     /// The process id of innd (transfer) ...
@@ -194,9 +229,14 @@ impl Home {
         self.put("etc/storage.conf", "method cnfs {\n newsgroups: *\n class: 0\n options: TEXT\n}\n")?;
         let buffer = self.root.join("spool/cnfs");
         let size_kib = setup.spool_mib * 1024;
+        // What a CNFS buffer has behind the end that it knows of is overwritten after a kill.
+        let updates = if setup.careful { 1 } else { 25 };
         self.put(
             "etc/cycbuff.conf",
-            &format!("cycbuff:ONE:{}:{size_kib}\nmetacycbuff:TEXT:ONE\n", buffer.display()),
+            &format!(
+                "cycbuffupdate:{updates}\ncycbuff:ONE:{}:{size_kib}\nmetacycbuff:TEXT:ONE\n",
+                buffer.display()
+            ),
         )?;
         let file = fs::File::create(buffer)?;
         // Blocks are reserved before, as dd would have done it on a real site.
@@ -240,6 +280,7 @@ impl Home {
         let root = self.root.display();
         let NewsUser { name, group, .. } = &self.user;
         let identity = &setup.identity;
+        let sync = if setup.careful { 1 } else { 10 };
         format!(
             "mta: \"/bin/true %s\"\nmailcmd: /bin/true\nrunasuser: {name}\nrunasgroup: {group}\n\
              pathhost: {identity}\ndomain: {identity}\nfromhost: {identity}\norganization: none\n\
@@ -249,7 +290,7 @@ impl Home {
              noreader: true\nmaxforks: 10\nnnrpdloadlimit: 0\n\
              peertimeout: 3600\nclienttimeout: 3600\ninitialtimeout: 60\ndoinnwatch: false\n\
              pgpverify: false\nlogartsize: false\nlogstatus: false\nhtmlstatus: false\n\
-             status: 0\ntimer: 0\ntradindexedmmap: true\narticlemmap: true\n\
+             status: 0\ntimer: 0\nicdsynccount: {sync}\nchanretrytime: 5\ntradindexedmmap: true\narticlemmap: true\n\
              pathnews: /usr/lib/news\npathbin: {PATH_BIN}\npathcontrol: {PATH_BIN}/control\n\
              pathetc: {root}/etc\npathdb: {root}/db\npathrun: {root}/run\npathlog: {root}/log\n\
              pathspool: {root}/spool\npatharticles: {root}/spool/articles\n\

@@ -12,6 +12,10 @@ impl Random {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64);
         let seed = std::env::var("FEEDD_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(clock);
         println!("FEEDD_SEED={seed}");
+        Self::of(seed)
+    }
+
+    pub fn of(seed: u64) -> Self {
         Self(seed | 1)
     }
 
