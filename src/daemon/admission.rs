@@ -248,7 +248,7 @@ impl Door for Admission {
     }
 
     fn owe(&self, peer: &str, entry: &LogEntry) -> Result<(), String> {
-        self.feeds.owe(peer, std::slice::from_ref(entry)).map(drop)
+        self.feeds.owe(peer, [entry]).map(drop)
     }
 
     fn takes_turns(&self, peer: &str) -> bool {

@@ -156,6 +156,15 @@ impl Daemon {
                 }
             }
         });
+        inner.tasks.spawn({
+            let inner = inner.clone();
+            async move {
+                tokio::select! {
+                    () = inner.stop.cancelled() => {}
+                    () = inner.feeds.mend(&inner.service.identity) => {}
+                }
+            }
+        });
         inner.tasks.spawn(batches::watch(inner.service.clone(), inner.admission.clone()));
         let daemon = Self { inner };
         tokio::spawn(admin::server::serve(control, Arc::new(daemon.clone()), stop));
