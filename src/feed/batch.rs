@@ -116,11 +116,7 @@ impl Writing {
     /// it is not fed by files.
     fn resume(store: &Store, peer: &Peer) -> Option<Self> {
         let batch = peer.batch.clone().filter(|batch| batch.out.is_some())?;
-        let state = store.peer_state(&peer.name).unwrap_or_else(|| {
-            let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
-            store.save_peer(&peer.name, state.clone());
-            state
-        });
+        let state = store.peer_state(&peer.name).unwrap_or_else(|| super::mend::begin(store, peer));
         Some(Self { store: store.clone(), peer: peer.clone(), batch, state })
     }
 

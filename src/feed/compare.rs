@@ -3,14 +3,15 @@
 
 use super::Feeds;
 use super::owed::judge;
-use super::sweep::{OWE_MAX, Watched};
+use super::sweep::OWE_MAX;
 use super::sync::{Agreement, first_seq};
 use super::talk::Talk;
+use super::watching::Watched;
 use crate::article::MessageId;
 use crate::clock::Timestamp;
 use crate::config::Peer;
 use crate::store::{Known, LogEntry, ReadError, Seq, Store, Wait};
-use crate::sync::{BUCKET_S, Ranges, Summary};
+use crate::sync::{self, BUCKET_S, Ranges, Summary};
 use crate::wildmat::Wildmat;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -204,6 +205,8 @@ impl Comparing<'_> {
         };
         let all = Ranges::one(self.within.0, self.within.1);
         let (mut there, within) = (Summary::default(), self.within);
+        // Both scans of one comparison are about the same articles.
+        let tip = self.store.last_seq();
         self.talk
             .list(&format!("XSYNC COUNTS {all} {text}"), |line| match there.read_line(&line, within) {
                 true => Ok(()),
@@ -211,7 +214,7 @@ impl Comparing<'_> {
             })
             .await?;
         let mut here = Summary::default();
-        scan(&self.store, &all, &newsgroups, |entry| here.add(&entry.id, entry.date)).await?;
+        scan(&self.store, &all, &newsgroups, tip, |entry| here.add(&entry.id, entry.date)).await?;
         let (mut ours, mut theirs, mut unlooked) = (Vec::new(), Vec::new(), 0);
         let hours = here.differences(&there);
         // A peer lists what it has counted, and what has come since.
@@ -220,16 +223,16 @@ impl Comparing<'_> {
             + LISTED_MORE;
         let count = |hours: Range<i64>| here.count_of(hours.clone()).max(there.count_of(hours));
         for ranges in Ranges::of_hours(&hours, self.within, count, LISTED_AT_ONCE, LISTED_SPARE) {
-            let mut own: HashMap<String, Seq> = HashMap::new();
-            scan(&self.store, &ranges, &newsgroups, |entry| {
-                own.insert(entry.id.to_string(), entry.seq);
+            let mut own: HashMap<u128, Seq> = HashMap::new();
+            scan(&self.store, &ranges, &newsgroups, tip, |entry| {
+                own.insert(sync::hash(entry.id.as_str()), entry.seq);
             })
             .await?;
             self.talk
                 .list(&format!("XSYNC IDS {ranges} {text}"), |id| {
                     listed = listed.checked_sub(1).ok_or("its list of Message-IDs has no end")?;
                     // One that has come since the counts is no difference.
-                    if own.remove(&id).is_none() {
+                    if own.remove(&sync::hash(&id)).is_none() {
                         theirs.push(id);
                     }
                     Ok(())
@@ -244,10 +247,20 @@ impl Comparing<'_> {
             }
         }
         let ours = entries(&self.store, ours).await?;
-        let listed = theirs.len();
-        theirs
-            .retain(|id| MessageId::try_from(id.as_str()).is_ok_and(|id| self.store.known(&id) == Known::No));
-        let remembered = (listed - theirs.len()) as u64;
+        let mut remembered = 0;
+        theirs.retain(|id| {
+            let Ok(id) = MessageId::try_from(id.as_str()) else { return false };
+            match self.store.known(&id) {
+                Known::No => true,
+                Known::Pending => false,
+                Known::Yes => {
+                    // One that has come during the comparison is no difference.
+                    let entry = self.store.entry(&id, Wait::No).ok().flatten();
+                    remembered += u64::from(entry.is_none_or(|entry| entry.seq <= tip));
+                    false
+                }
+            }
+        });
         Ok(Difference { here: here.count(), ours, theirs, remembered, unlooked })
     }
 }
@@ -269,7 +282,7 @@ async fn entries(store: &Store, mut seqs: Vec<Seq>) -> Result<Vec<Arc<LogEntry>>
     read.map_err(|error| cannot_read(&error))
 }
 
-fn cannot_read(error: &ReadError) -> String {
+pub(super) fn cannot_read(error: &ReadError) -> String {
     format!("the log cannot be read: {error:?}")
 }
 
@@ -278,6 +291,7 @@ async fn scan(
     store: &Store,
     ranges: &Ranges,
     newsgroups: &Wildmat,
+    tip: Seq,
     mut each: impl FnMut(&LogEntry),
 ) -> Result<(), String> {
     let mut after = first_seq(store, ranges.first()).await;
@@ -287,11 +301,14 @@ async fn scan(
         let (entries, next) =
             read.map_err(|error| error.to_string())?.map_err(|error| cannot_read(&error))?;
         for entry in &entries {
-            if ranges.contain(entry.date.unix_s()) && newsgroups.wants(entry.newsgroups.split(',')) {
+            if entry.seq <= tip
+                && ranges.contain(entry.date.unix_s())
+                && newsgroups.wants(entry.newsgroups.split(','))
+            {
                 each(entry);
             }
         }
-        if next <= after {
+        if next <= after || next >= tip {
             return Ok(());
         }
         after = next;

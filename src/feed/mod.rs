@@ -47,6 +47,7 @@ mod sweep;
 mod sync;
 mod talk;
 mod turn;
+mod watching;
 
 pub use batch::{Written, write_batches};
 pub use sync::{Agreement, SyncReport, grouped};
@@ -266,7 +267,7 @@ impl Feeds {
         let mut rows: Vec<_> =
             self.running().values().map(|running| (running.peer.clone(), running.status(last))).collect();
         for (peer, (row, unread, deferred)) in &mut rows {
-            row.loss = self.store.loss(&peer.name);
+            row.loss = self.store.loss(&peer.name).map(|loss| loss.why);
             if *unread < Seq(last)
                 && let Some(owed) = owed::count(&self.store, peer, *unread, wait)
             {

@@ -3,6 +3,7 @@
 //! checkpoint says. An empty index makes this the rebuild.
 
 use super::behind::{Behind, Changes, ENTRIES, ENTRY, HistoryBlock, HistoryEntry};
+use super::fed::Fed;
 use super::groups::Facts;
 use super::history::History;
 use super::index::{Checkpoint, Failure, Index};
@@ -103,6 +104,7 @@ pub(super) fn load(options: &Options) -> Result<(Shared, Checkpoint), StoreError
             groups: Default::default(),
             log: Log::new(tip),
             peers: Default::default(),
+            fed: Fed::open(&options.dir),
             behind: Behind::default(),
             cache: Default::default(),
             index: Default::default(),
