@@ -13,10 +13,10 @@
 //! Names sort in the order of writing: `IDENTITY-FROM-TO-TIME.rnews`, with the places in the log that it spans
 //! and Unix seconds, so that no name is used again for other articles.
 
+use super::controls::Controls;
 use super::exchange::{Exchange, State};
 use super::gate::{Gate, Opening, is_worth_saving, is_young};
 use super::owed::judge;
-use super::scheduler::Controls;
 use crate::clock;
 use crate::config::{Batch, Peer};
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};

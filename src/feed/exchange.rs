@@ -7,6 +7,7 @@
 //! The queue is short: the scheduler fills it up when connections have emptied it, so that what a feed
 //! holds is what is in flight and a few hundred articles, whatever the window.
 
+use super::again::Again;
 use super::rate::Rate;
 use crate::article::MessageId;
 use crate::clock::{self, Timestamp};
@@ -159,9 +160,7 @@ pub(super) struct ConnectionNo(pub(super) u64);
 #[derive(Default)]
 struct Inner {
     queue: VecDeque<Owed>,
-    /// Articles offered again: deferred ones, and those that a sync found. They have every second place
-    /// while there are others, so that neither holds up the other.
-    again: VecDeque<Owed>,
+    again: Again,
     answers: Vec<Answer>,
     /// Connections that take articles, in the order of opening.
     connections: Vec<Slot>,
@@ -227,7 +226,7 @@ impl Exchange {
             return;
         }
         let mut inner = self.lock();
-        inner.again.extend(batch.drain(..));
+        inner.again.put(batch);
         inner.wake_for_queue();
     }
 
@@ -251,14 +250,15 @@ impl Exchange {
         let inner = self.lock();
         inner.connections.iter().all(|slot| !slot.idle)
             && (inner.waiting() > READY_FEW
-                || inner.queue.iter().chain(&inner.again).map(Owed::octets).sum::<usize>() > READY_OCTETS)
+                || inner.queue.iter().chain(inner.again.waiting()).map(Owed::octets).sum::<usize>()
+                    > READY_OCTETS)
     }
 
     /// Takes back what no connection has taken.
     pub(super) fn take_back(&self) -> VecDeque<Owed> {
         let mut inner = self.lock();
         let mut all = std::mem::take(&mut inner.queue);
-        all.append(&mut inner.again);
+        all.append(&mut inner.again.take_back());
         all
     }
 
@@ -332,7 +332,9 @@ impl Exchange {
             inner.connected = None;
         }
         for owed in unsettled {
-            inner.queue.push_front(owed);
+            if let Some(owed) = inner.again.give_back(owed) {
+                inner.queue.push_front(owed);
+            }
         }
         inner.wake_for_queue();
     }
@@ -342,8 +344,9 @@ impl Exchange {
     pub(super) fn take(&self, no: ConnectionNo, room: usize, batch: &mut Vec<Owed>) {
         let mut inner = self.lock();
         let before = (inner.queue.len(), inner.again.len());
-        let take = room.min(before.0 + before.1);
-        inner.share(take, batch);
+        let already = batch.len();
+        inner.share(room.min(before.0 + before.1), batch);
+        let take = batch.len() - already;
         inner.totals.offered += take as u64;
         if let Some(slot) = inner.connections.iter_mut().find(|slot| slot.no == no) {
             slot.idle = take == 0;
@@ -371,6 +374,9 @@ impl Exchange {
             inner.meter.add(clock::now(), articles, bytes);
         }
         inner.acceptance = acceptance;
+        if answers.iter().fold(false, |any, answer| inner.again.answered(answer.seq) | any) {
+            inner.wake_for_queue();
+        }
         inner.answers.append(answers);
         drop(inner);
         self.scheduler.notify_one();
@@ -439,16 +445,17 @@ impl Inner {
 
     /// Takes so many in turns from both.
     fn share(&mut self, take: usize, batch: &mut Vec<Owed>) {
-        if self.again.is_empty() {
+        if self.again.len() == 0 {
             batch.extend(self.queue.drain(..take.min(self.queue.len())));
             return;
         }
+        let rates = self.meter.rates(clock::now());
         let end = batch.len() + take;
         while batch.len() < end {
             let before = batch.len();
             batch.extend(self.queue.pop_front());
             if batch.len() < end {
-                batch.extend(self.again.pop_front());
+                batch.extend(self.again.take(rates));
             }
             if batch.len() == before {
                 return;

@@ -8,6 +8,7 @@
 //! spans at most [`SPAN_MAX`] of them.
 
 use super::Means;
+use super::controls::Controls;
 use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
@@ -15,14 +16,13 @@ use super::gate::{Gate, Opening, is_worth_saving, is_young};
 use super::mend;
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
-use super::turn::{CameIn, Turned};
-use super::watching::Watching;
+use super::turn::Turned;
 use crate::clock::{self, Timestamp};
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
 use crate::transport::apart;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -49,30 +49,6 @@ pub(super) enum Span {
     /// What stands behind the first and up to the second, and is dated since then, once; the scheduler keeps
     /// nothing of it.
     Between { from: Seq, to: Seq, since: Timestamp },
-}
-
-/// The ways to tell a running feed something.
-#[derive(Clone, Default)]
-pub(super) struct Controls {
-    /// No new offers; end when the replies owed are in.
-    pub(super) stop: CancellationToken,
-    /// End now, and only save the cursor.
-    pub(super) abandon: CancellationToken,
-    /// Dial now.
-    pub(super) nudge: Arc<Notify>,
-    /// Offer these, which the peer was thought to have.
-    pub(super) owed: Arc<Mutex<Vec<Seq>>>,
-    /// Whose answers are waited for.
-    watching: Arc<Mutex<Watching>>,
-    /// Take these connections, which the peer has opened.
-    pub(super) came_in: CameIn,
-}
-
-impl Controls {
-    /// See [`Watching`].
-    pub(super) fn watched(&self) -> MutexGuard<'_, Watching> {
-        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The task of one peer.

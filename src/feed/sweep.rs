@@ -1,9 +1,10 @@
 //! Offering again what a peer is thought to have: single articles, or a part of the log.
 
+use super::controls::Controls;
 use super::exchange::Exchange;
 use super::gate::{Gate, Neighbours};
 use super::owed::judge;
-use super::scheduler::{Controls, Scheduler, Span};
+use super::scheduler::{Scheduler, Span};
 use super::watching::{Watched, Watching};
 use super::{Feeds, Running};
 use crate::clock::Timestamp;
