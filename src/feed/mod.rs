@@ -149,7 +149,7 @@ pub struct Means {
 impl Default for Means {
     /// This machine's network, no certificate and no server.
     fn default() -> Self {
-        Self { network: Machine::network(), certificate: None, host: None, journals: Journals::default() }
+        Self { network: Machine::asking(&[]), certificate: None, host: None, journals: Journals::default() }
     }
 }
 
