@@ -133,7 +133,7 @@ async fn connect(network: &dyn Network, dial: &Dial, address: &DialAddress) -> R
 }
 
 /// The service of a peer that is dialled so.
-fn service(tls: DialTls) -> Service {
+pub fn service(tls: DialTls) -> Service {
     match tls {
         DialTls::Implicit => Service::Nntps,
         DialTls::Off | DialTls::StartTls => Service::Nntp,

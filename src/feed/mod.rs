@@ -46,6 +46,7 @@ mod talk;
 mod turn;
 
 pub use batch::{Written, write_batches};
+pub use dial::service as service_of;
 pub use sync::{Agreement, SyncReport};
 pub use turn::{Host, Serving};
 

@@ -12,7 +12,7 @@ mod tls;
 
 pub use network::{Listener, Machine, Network, Pending};
 pub use reach::{Place, Reached, Unreached, reach, wait_for};
-pub use service::{Service, ServiceRecord, arrange, is_in_dns};
+pub use service::{Service, ServiceRecord, arrange, is_hidden, is_in_dns};
 pub use socket::Pipe;
 
 use bytes::BytesMut;

@@ -1,6 +1,6 @@
 //! The one seam to the network, dialling and listening: a machine's own, or a simulated one.
 
-use super::service::ServiceRecord;
+use super::service::{ServiceRecord, is_in_dns};
 use super::{Transport, blocking, dns};
 use std::future::Future;
 use std::io;
@@ -61,7 +61,8 @@ impl Machine {
         *self.name_servers.write().unwrap_or_else(PoisonError::into_inner) = name_servers.into();
     }
 
-    fn name_servers(&self) -> Arc<[SocketAddr]> {
+    /// Those that are asked; none: the machine's own resolver is.
+    pub(crate) fn name_servers(&self) -> Arc<[SocketAddr]> {
         self.name_servers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -72,9 +73,8 @@ impl Network for Machine {
             return Box::pin(async move { Ok(vec![SocketAddr::new(address, port)]) });
         }
         let (host, servers) = (host.to_owned(), self.name_servers());
-        let bare = host.trim_end_matches('.');
-        let own = bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost");
-        if servers.is_empty() || own {
+        // What the DNS does not know may be known to the system: localhost, Tor's names by its own means.
+        if servers.is_empty() || !is_in_dns(&host) {
             return Box::pin(async move { Ok(lookup_host((host.as_str(), port)).await?.collect()) });
         }
         Box::pin(async move {

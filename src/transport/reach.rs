@@ -45,6 +45,18 @@ pub struct Reached {
     pub server: Option<(String, u16)>,
 }
 
+impl Reached {
+    /// The socket for who waits on it. Called within the runtime that it was made in.
+    ///
+    /// # Errors
+    /// It is no TCP connection.
+    pub(crate) fn into_blocking(self) -> io::Result<std::net::TcpStream> {
+        let stream = self.transport.into_tcp().ok_or(ErrorKind::Unsupported)?.into_std()?;
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+}
+
 /// Why there is no connection: one line.
 #[derive(Debug)]
 pub struct Unreached {

@@ -37,7 +37,7 @@ impl Service {
         format!("{label}._tcp.{}", domain.trim_end_matches('.'))
     }
 
-    /// The port of a server that has no records.
+    /// The port of a host that has no records.
     pub fn port(self) -> u16 {
         match self {
             Self::Nntp => PORT,
@@ -46,9 +46,16 @@ impl Service {
     }
 }
 
+/// Is it a name of Tor's, of i2p's or of another such network's, of which no resolver must hear (RFC 7686
+/// s.2, RFC 9476 s.2)?
+pub fn is_hidden(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    let top = host.rsplit_once('.').map_or(host, |(_, top)| top);
+    ["onion", "i2p", "alt"].iter().any(|hidden| top.eq_ignore_ascii_case(hidden))
+}
+
 /// Does the DNS know names such as `host`? It does not know addresses, names without a dot, names of this
-/// machine (RFC 6761 s.6.3) and of its link (RFC 6762 s.3), and it must not hear of those of Tor and i2p
-/// (RFC 7686 s.2).
+/// machine (RFC 6761 s.6.3) and of its link (RFC 6762 s.3), and hidden ones.
 pub fn is_in_dns(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let Some((_, top)) = host.rsplit_once('.') else { return false };
@@ -60,7 +67,8 @@ pub fn is_in_dns(host: &str) -> bool {
     host.len() <= 253 - "_nntps._tcp.".len()
         && host.split('.').all(label)
         && host.parse::<IpAddr>().is_err()
-        && !matches!(top, "localhost" | "local" | "onion" | "i2p" | "alt")
+        && !matches!(top, "localhost" | "local")
+        && !is_hidden(&host)
 }
 
 /// The servers in the order in which they are tried, those of one priority together: ordered anew at each

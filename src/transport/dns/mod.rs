@@ -8,6 +8,7 @@
 mod message;
 
 use super::service::ServiceRecord;
+use crate::limits::{DNS_PORT, NAME_SERVERS_MAX};
 use crate::random;
 use message::{Answer, Found, Kind};
 use std::fs;
@@ -18,12 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-/// The port of name servers.
-const PORT: u16 = 53;
 /// Where this machine's are named (resolv.conf(5)).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// Name servers that are asked at most, as by the C library.
-const SERVERS_MAX: usize = 3;
 /// How often each is asked.
 const ROUNDS: usize = 2;
 /// How long one server has for one answer.
@@ -53,11 +50,11 @@ fn named(text: &str) -> io::Result<Vec<SocketAddr>> {
     };
     let texts: Vec<String> = text.lines().filter_map(server).collect();
     if texts.is_empty() {
-        return Ok(vec![(Ipv4Addr::LOCALHOST, PORT).into()]);
+        return Ok(vec![(Ipv4Addr::LOCALHOST, DNS_PORT).into()]);
     }
     // One of a link (fe80::1%eth0) is left out.
     let servers: Vec<SocketAddr> =
-        texts.iter().filter_map(|text| Some((text.parse::<IpAddr>().ok()?, PORT).into())).collect();
+        texts.iter().filter_map(|text| Some((text.parse::<IpAddr>().ok()?, DNS_PORT).into())).collect();
     if servers.is_empty() {
         return Err(io::Error::other(format!("{RESOLV_CONF} names no server that can be asked")));
     }
@@ -96,7 +93,7 @@ async fn ask(servers: &[SocketAddr], name: &str, kind: Kind) -> io::Result<Vec<F
     let mut last = io::Error::other("there is no name server to ask");
     let all = async {
         for _ in 0..ROUNDS {
-            for server in servers.iter().take(SERVERS_MAX) {
+            for server in servers.iter().take(NAME_SERVERS_MAX) {
                 last = match timeout(ANSWER, ask_one(*server, name, kind)).await {
                     Ok(Ok(found)) => return Some(found),
                     Ok(Err(error)) => {
