@@ -2,7 +2,7 @@
 //! it compression (RFC 8054 s.2.2.2); without either, files leave by `sendfile`.
 
 mod deflate;
-mod dns;
+pub mod dns;
 mod network;
 mod reach;
 mod service;

@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn draw(octets: &mut [u8]) {
-        let mut drawn = || DICE.with_borrow_mut(|dice| dice(256)) as u8;
+        let drawn = || DICE.with_borrow_mut(|dice| dice(256)) as u8;
         octets.iter_mut().for_each(|octet| *octet = drawn());
     }
 

@@ -1,4 +1,5 @@
-//! Messages to and from name servers: one question, and what its answer says. Nothing is sent here.
+//! Messages to and from name servers (RFC 1035 s.4): one question, and what its answer says. Nothing is
+//! sent here.
 
 use super::super::service::ServiceRecord;
 use simple_dns::rdata::RData;
@@ -15,22 +16,27 @@ const SECTION_MIN: [usize; 2] = [5, 11];
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// SRV records.
     Service,
+    /// IPv4 addresses.
     V4,
+    /// IPv6 addresses.
     V6,
 }
 
 /// A record of the kind that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
+    /// An SRV record.
     Service(ServiceRecord),
+    /// An address.
     Address(IpAddr),
 }
 
 /// What a message is to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// All records of the name; none: there are none, or there is no such name.
     Found(Vec<Found>),
     /// The server cannot say.
@@ -71,7 +77,7 @@ impl Found {
 ///
 /// # Errors
 /// It is no name.
-pub(super) fn question(id: u16, name: &str, kind: Kind) -> io::Result<Vec<u8>> {
+pub fn question(id: u16, name: &str, kind: Kind) -> io::Result<Vec<u8>> {
     let name = Name::new(name).map_err(io::Error::other)?;
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
@@ -80,7 +86,7 @@ pub(super) fn question(id: u16, name: &str, kind: Kind) -> io::Result<Vec<u8>> {
 }
 
 /// What `octets` say to the question of this id.
-pub(super) fn answer(octets: &[u8], id: u16, name: &str, kind: Kind) -> Answer {
+pub fn answer(octets: &[u8], id: u16, name: &str, kind: Kind) -> Answer {
     let ours = header_buffer::id(octets).is_ok_and(|its| its == id)
         && header_buffer::has_flags(octets, PacketFlag::RESPONSE).unwrap_or(false);
     let (true, Ok(name)) = (ours, Name::new(name)) else { return Answer::Another };

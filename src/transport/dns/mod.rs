@@ -5,7 +5,7 @@
 //! servers are asked in turn, twice; all of it together ends after [`WHOLE`]. Over UDP, and over TCP what
 //! is too long for UDP.
 
-mod message;
+pub mod message;
 
 use super::service::ServiceRecord;
 use crate::limits::{DNS_PORT, NAME_SERVERS_MAX};
