@@ -92,7 +92,7 @@ pub async fn reach(network: &dyn Network, host: &str, place: Place) -> Result<Re
             Ok(records) => return reach_servers(network, &name, records).await,
             // The host may have addresses all the same.
             Err(error) => {
-                tracing::debug!(target: "feedd::feed", %name, %error, "cannot ask for SRV records");
+                tracing::debug!(%name, %error, "cannot ask for SRV records");
                 failures.add(error.kind(), format!("{name}: {error}"));
             }
         }
