@@ -2,7 +2,7 @@
 //! and for all names where the operator has said which servers to ask.
 //!
 //! A stub: the servers do the work, nothing is remembered here, and every answer is asked for anew. The
-//! servers are asked in turn, twice; all of it together ends after [`WHOLE`]. Over UDP, and over TCP what
+//! servers are asked in turn, twice, and five seconds are enough for all of it. Over UDP, and over TCP what
 //! is too long for UDP.
 
 pub mod message;
