@@ -8,6 +8,7 @@ mod admission;
 mod batches;
 mod host;
 mod reload;
+mod view;
 
 use crate::admin::trace::{Sources, trace};
 use crate::admin::{self, PeerRow, PeerStatus, Request, Response, SiteStatus};
