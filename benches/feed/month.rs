@@ -66,9 +66,7 @@ pub fn measure(quick: bool, with_inn: bool) -> Result<(), String> {
     if at_b != count {
         return Err("B does not have them all".to_owned());
     }
-    let began = Instant::now();
-    let proof = a.feedd(&["sync"], &["b"]);
-    println!("{} ({:.1} s)", proof.lines().next().unwrap_or_default(), began.elapsed().as_secs_f64());
+    prove(&a, "b");
     b.stop();
     if !with_inn || !crate::support::inn::is_installed() {
         println!("INN is left out.");
@@ -84,7 +82,15 @@ pub fn measure(quick: bool, with_inn: bool) -> Result<(), String> {
     let mut watched = Watched::new(&a, "inn", count);
     let took = watched.until_level()?;
     report("INN", &watched, took, stored_s, inn.innd_pid());
+    prove(&a, "inn");
     Ok(())
+}
+
+/// Prints what `feedd sync` says at its end, and how long it took; it fails where an article is missing.
+fn prove(a: &Site, peer: &str) {
+    let began = Instant::now();
+    let said = a.feedd(&["sync"], &[peer]);
+    println!("{} ({:.1} s)", said.lines().next().unwrap_or_default(), began.elapsed().as_secs_f64());
 }
 
 /// A line about a peer that has been brought level.

@@ -8,6 +8,7 @@ mod admission;
 mod batches;
 mod host;
 mod reload;
+mod view;
 
 use crate::admin::trace::{Sources, trace};
 use crate::admin::{self, PeerRow, PeerStatus, Request, Response, SiteStatus};
@@ -156,6 +157,15 @@ impl Daemon {
                         _ = accounts.tick() => inner.admission.watch_accounts(),
                         _ = certificate.tick() => inner.admission.watch_certificate(),
                     }
+                }
+            }
+        });
+        inner.tasks.spawn({
+            let inner = inner.clone();
+            async move {
+                tokio::select! {
+                    () = inner.stop.cancelled() => {}
+                    () = inner.feeds.mend(&inner.service.identity) => {}
                 }
             }
         });

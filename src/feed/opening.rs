@@ -20,11 +20,13 @@ pub(super) struct Failed {
     pub(super) why: String,
     /// The peer said so itself: it will hardly have changed its mind in a few seconds.
     pub(super) refused: bool,
+    /// It does not know XSYNC, or not from us.
+    pub(super) no_sync: bool,
 }
 
 impl From<String> for Failed {
     fn from(why: String) -> Self {
-        Self { why, refused: false }
+        Self { why, refused: false, no_sync: false }
     }
 }
 
@@ -40,7 +42,7 @@ impl From<Close> for Failed {
             close,
             Close::NoTurn(_) | Close::LoginRefused(_) | Close::Unauthorised(_) | Close::NoTls(_)
         );
-        Self { why: close.to_string(), refused }
+        Self { why: close.to_string(), refused, no_sync: matches!(close, Close::NoSync) }
     }
 }
 

@@ -109,7 +109,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
                 }
                 after_refusal.reset();
             }
-            Err(Failed { why, refused }) => {
+            Err(Failed { why, refused, .. }) => {
                 if refused {
                     pauses = &mut after_refusal;
                 }

@@ -1,6 +1,6 @@
 //! One peer, looked at from here; and from there, as far as what it lets us do tells.
 
-use super::Findings;
+use super::{Findings, both};
 use crate::accounts::Accounts;
 use crate::cli::site::Site;
 use crate::client::{Client, ClientError, Login, Password, Security, Server};
@@ -53,6 +53,7 @@ pub(super) fn look_at(
     if let Some(feed) = feed {
         state(feed, findings);
     }
+    let identity = site.config.site.identity.as_str();
     match &peer.dial {
         None => {}
         Some(dial) if dial.proxy.is_some() => {
@@ -62,7 +63,7 @@ pub(super) fn look_at(
         }
         Some(dial) => {
             for address in &dial.addresses {
-                dialled(peer, dial, address, newsgroups, &network, certificate, findings);
+                dialled(peer, dial, address, (identity, newsgroups), &network, certificate, findings);
             }
         }
     }
@@ -183,7 +184,7 @@ fn dialled(
     peer: &Peer,
     dial: &Dial,
     address: &DialAddress,
-    newsgroups: &[String],
+    (identity, newsgroups): (&str, &[String]),
     network: &Machine,
     certificate: Option<&Arc<OwnCertificate>>,
     findings: &mut Findings,
@@ -273,6 +274,11 @@ fn dialled(
                 "set the wrong one by NTP: articles from the future are rejected",
             );
         }
+    }
+    if known.as_ref().is_some_and(|known| known.streaming)
+        && let Ok(Some(view)) = client.peer_view()
+    {
+        both::compare(&at, identity, peer, newsgroups, &view, findings);
     }
     if known.as_ref().is_some_and(|known| known.reader)
         && let Ok(theirs) = client.list(None)
