@@ -29,6 +29,8 @@ pub enum Mood {
     Fails,
     /// Not at all.
     Silent,
+    /// For IPv6 addresses not at all.
+    SilentForIpv6,
     /// Over UDP: that the answer is too long; over TCP by the records.
     Truncates,
 }
@@ -172,6 +174,7 @@ impl Zone {
         let mut answers = Vec::new();
         let mut code = match mood {
             Some(Mood::Silent) => return None,
+            Some(Mood::SilentForIpv6) if kind == AAAA => return None,
             Some(Mood::Fails) => 2,
             Some(Mood::Truncates) if !tcp => {
                 // The answer's first octets, and that there would be more.

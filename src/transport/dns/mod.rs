@@ -14,6 +14,7 @@ use message::{Answer, Found, Kind};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -27,6 +28,8 @@ const ROUNDS: usize = 2;
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long all of them have together.
 const WHOLE: Duration = Duration::from_secs(5);
+/// How long the addresses of the other family have when those of one are there.
+const OTHER_FAMILY: Duration = Duration::from_millis(250);
 /// Octets of an answer over UDP that are taken; 512 are asked for (RFC 1035 s.4.2.1).
 const DATAGRAM_MAX: usize = 4096;
 
@@ -73,7 +76,15 @@ pub(super) async fn services(servers: &[SocketAddr], name: &str) -> io::Result<V
 /// Nobody has answered for one family, and the other has no address.
 pub(super) async fn addresses(servers: &[SocketAddr], host: &str) -> io::Result<Vec<IpAddr>> {
     let host = host.trim_end_matches('.');
-    let (six, four) = tokio::join!(ask(servers, host, Kind::V6), ask(servers, host, Kind::V4));
+    let (mut six, mut four) = (pin!(ask(servers, host, Kind::V6)), pin!(ask(servers, host, Kind::V4)));
+    let (six, four) = tokio::select! {
+        biased;
+        found = &mut six => {
+            let rest = rest(&found, four).await;
+            (found, rest)
+        }
+        found = &mut four => (rest(&found, six).await, found),
+    };
     let mut addresses = Vec::new();
     let mut failed = None;
     for found in [six, four] {
@@ -85,6 +96,19 @@ pub(super) async fn addresses(servers: &[SocketAddr], host: &str) -> io::Result<
     match failed {
         Some(error) if addresses.is_empty() => Err(error),
         _ => Ok(addresses),
+    }
+}
+
+/// What is found of the other family; where the first has addresses it is not waited for long (RFC 8305
+/// s.3): there are name servers that never answer for IPv6.
+async fn rest(
+    first: &io::Result<Vec<Found>>,
+    other: impl Future<Output = io::Result<Vec<Found>>>,
+) -> io::Result<Vec<Found>> {
+    if first.as_ref().is_ok_and(|found| !found.is_empty()) {
+        timeout(OTHER_FAMILY, other).await.unwrap_or_else(|_| Ok(Vec::new()))
+    } else {
+        other.await
     }
 }
 
