@@ -80,7 +80,14 @@ impl Rules {
 
     /// What feeds reach peers with.
     pub(super) fn means(&self) -> Means {
-        Means { certificate: self.certificate.clone(), ..Means::default() }
+        let means = Means::default();
+        means.certificate.set(self.certificate.clone());
+        means
+    }
+
+    /// What is shown to peers.
+    pub(super) fn certificate(&self) -> Option<Arc<OwnCertificate>> {
+        self.certificate.clone()
     }
 
     /// Warns of a certificate that is about to end.
