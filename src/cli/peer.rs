@@ -22,6 +22,9 @@ pub(super) struct Arguments {
 enum Act {
     /// Add a peer to peers.toml, and to the site if it runs
     Add(Box<Add>),
+    /// Take a peer out of peers.toml, and out of the site if it runs; its place in the log is kept, and a
+    /// peer of that name that is added later goes on from there
+    Remove(super::peer_remove::Arguments),
     /// List the peers and how their feeds stand
     List(Report),
     /// Show what goes to each peer and comes from it: counts, rates, lag, reasons, the last error
@@ -36,15 +39,15 @@ enum Act {
 struct Add {
     /// What this site calls the peer; its path identity, unless --identity says otherwise
     name: String,
-    /// Where it is dialled, repeated if it has several addresses; without a port it is 119, or 563 for TLS;
-    /// without an address it only dials us
+    /// Where it is dialled, repeated if it has several addresses; without a port where its SRV records say,
+    /// or else 119, or 563 for TLS; without an address it only dials us
     #[arg(long, value_name = "HOST[:PORT]")]
     address: Vec<String>,
     /// Its path identity, repeated if it has several [default: its name]
     #[arg(long, value_name = "ID")]
     identity: Vec<String>,
     /// From where it may connect: address, prefix, host or "loopback" [default: the host of --address;
-    /// nowhere with --pin or --account, which prove more]
+    /// nowhere with --pin or --account, which prove more, or with --proxy]
     #[arg(long, value_name = "ADDR")]
     accept_from: Vec<String>,
     /// TLS when it is dialled: not at all, by STARTTLS, or from the first octet [default: starttls with
@@ -106,6 +109,7 @@ impl Tls {
 pub(super) fn peer(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.act {
         Act::Add(add) => self::add(add),
+        Act::Remove(arguments) => super::peer_remove::remove(arguments),
         Act::List(report) => list(report),
         Act::Status(arguments) => super::peer_status::status(arguments),
         Act::Explain(arguments) => super::explain::explain(arguments),

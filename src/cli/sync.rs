@@ -54,7 +54,9 @@ fn shown(report: &SyncReport) -> String {
         let SyncReport { site, peer, since_s, .. } = report;
         let since = chrono::DateTime::from_timestamp(*since_s, 0).filter(|_| *since_s > 0);
         let since = since.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
-        return format!("nothing to compare: {site} and {peer} should have no article in common{since}");
+        return format!(
+            "nothing to compare: neither {site} nor {peer} has an article{since} that the other should have"
+        );
     }
     let mut text = report.proof();
     for way in [Some(&report.sent), report.accepted.as_ref()].into_iter().flatten() {

@@ -55,6 +55,7 @@ mod turn;
 mod watching;
 
 pub use batch::{Written, write_batches};
+pub use dial::service as service_of;
 pub use sync::{Agreement, SyncReport, grouped};
 pub use turn::{Host, Serving};
 
@@ -71,7 +72,7 @@ use gate::{Gate, Neighbours};
 use news::Follower;
 use scheduler::{Scheduler, Span};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -152,7 +153,7 @@ pub struct Means {
     /// The network that is dialled over.
     pub network: Arc<dyn Network>,
     /// This site's certificate, shown to peers that ask for one.
-    pub certificate: Option<Arc<OwnCertificate>>,
+    pub certificate: Shown,
     /// The server, for connections that we open and on which the peer offers; none: there are none.
     pub host: Option<Arc<dyn Host>>,
     /// Where articles and replies are written down.
@@ -162,7 +163,27 @@ pub struct Means {
 impl Default for Means {
     /// This machine's network, no certificate and no server.
     fn default() -> Self {
-        Self { network: Machine::network(), certificate: None, host: None, journals: Journals::default() }
+        Self {
+            network: Machine::asking(&[]),
+            certificate: Shown::default(),
+            host: None,
+            journals: Journals::default(),
+        }
+    }
+}
+
+/// The certificate that this site shows to peers, as it is now: all clones are the same one.
+#[derive(Clone, Default)]
+pub struct Shown(Arc<RwLock<Option<Arc<OwnCertificate>>>>);
+
+impl Shown {
+    pub(in crate::feed) fn get(&self) -> Option<Arc<OwnCertificate>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows another one from now on.
+    pub fn set(&self, certificate: Option<Arc<OwnCertificate>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
     }
 }
 
@@ -210,9 +231,9 @@ impl Feeds {
         feeds
     }
 
-    /// Feeds that start from now on show this certificate.
+    /// From the next connection on this certificate is shown.
     pub fn set_certificate(&self, certificate: Option<Arc<OwnCertificate>>) {
-        self.means.lock().unwrap_or_else(PoisonError::into_inner).certificate = certificate;
+        self.means().certificate.set(certificate);
     }
 
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),

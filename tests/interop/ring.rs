@@ -325,7 +325,12 @@ fn judge(ring: &Ring, ledger: &Ledger) -> Lost {
         assert!(given, "INN lacks {id}, and was not given it:\n{}", told.join("\n"));
     }
     let brought_to_inn = ledger.acknowledged.iter().filter(|(_, node)| **node == INN);
-    let within_inn = brought_to_inn.map(|(id, _)| id).filter(|id| !ours.contains(id)).cloned().collect();
+    let within_inn: BTreeSet<String> =
+        brought_to_inn.map(|(id, _)| id).filter(|id| !ours.contains(id)).cloned().collect();
+    for id in within_inn.iter().take(100) {
+        let told = tales(ring, id);
+        assert!(!told.contains("taken"), "INN was told that we have {id}:\n{told}");
+    }
     Lost { by_inn, within_inn }
 }
 
