@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(
             first(&report).as_deref(),
             Some(
-                "b has 7 of 1 204 331 articles that it should have: 2 taken now, 5 known to it before; 3 rejected"
+                "b has or remembers 7 of 1 204 331 articles that it should have: 2 taken now, 5 known to it before; 3 rejected"
             )
         );
         assert!(!report.is_whole());

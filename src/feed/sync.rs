@@ -91,10 +91,11 @@ impl SyncReport {
         let Self { site, peer, .. } = self;
         let of = |way: &Agreement| format!("{} of {} articles", grouped(way.agreed), grouped(way.of));
         match (&self.accepted, self.compared) {
+            // 435 and 438 say that it does not want an article: it has it, or has had it, or has rejected it before.
             (_, false) => {
                 let Agreement { agreed, sent, rejected, gone, left, .. } = self.sent;
                 let known = grouped(agreed.saturating_sub(sent));
-                let mut text = format!("{peer} has {} that it should have", of(&self.sent));
+                let mut text = format!("{peer} has or remembers {} that it should have", of(&self.sent));
                 text.push_str(&format!(": {} taken now, {known} known to it before", grouped(sent)));
                 let parts = [(rejected, "rejected"), (gone, "not to be read here"), (left, "not answered")];
                 for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
