@@ -27,8 +27,12 @@ const ASKED_MAX: usize = 500;
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
-/// Comparisons at most.
+/// Comparisons at most ...
 const ROUNDS_MAX: usize = 1000;
+/// ... and without fewer differences than before.
+const STILL_MAX: usize = 3;
+/// Articles that a peer is asked to offer before they have come: as many as do not hold up its feed.
+const WANTED_MAX: usize = 2_500;
 /// Octets of a wildmat that fits a command line (RFC 3977 s.3.1: 512).
 const WILDMAT_MAX: usize = 200;
 /// Articles that may come between the peer's counts and its lists.
@@ -82,7 +86,7 @@ impl Comparing<'_> {
         let same = self.peer.send.newsgroups == self.peer.accept.newsgroups;
         let (may_send, may_ask) = (way == Way::Both, way == Way::Accept || same);
         let mut total = Agreement::default();
-        let mut best = usize::MAX;
+        let (mut best, mut still) = (u64::MAX, 0);
         for round in 0..ROUNDS_MAX {
             let difference = self.compare(&newsgroups).await?;
             let mut now = Agreement {
@@ -112,29 +116,46 @@ impl Comparing<'_> {
                     Err(why) => now.unowed(&why.to_string()),
                 }
             }
-            let wanted = if may_ask { self.ask_for(difference.theirs, &mut now).await? } else { Vec::new() };
-            let left = owed.len() + wanted.len();
+            let owing = owed.len();
+            let (mut rest, mut moved) = (&owed[..], 0);
+            let mut theirs = if may_ask { &difference.theirs[..] } else { &[] };
+            let mut arrived: Vec<MessageId> = Vec::new();
             (self.say)(format!(
-                "comparison {}: both have {}, {} to send, {} to receive",
+                "comparison {}: both have {}, {owing} to send, {} to ask for",
                 round + 1,
                 now.agreed,
-                owed.len(),
-                wanted.len()
+                theirs.len()
             ));
-            // Another try where it is better than it was.
-            if left == 0 || left >= best {
+            loop {
+                // The peer keeps what it is asked for in its own deferred set: a few at a time.
+                let (these, others) = theirs.split_at(theirs.len().min(WANTED_MAX));
+                theirs = others;
+                let wanted = self.ask_for(these, &mut now).await?;
+                let (sent, received) = self.move_them(std::mem::take(&mut rest), &wanted).await;
+                total.sent += sent;
+                total.received += received;
+                moved += sent + received;
+                let stuck = received == 0 && !wanted.is_empty();
+                arrived.extend(wanted.into_iter().filter(|id| self.store.known(id) == Known::Yes));
+                if theirs.is_empty() || stuck {
+                    break;
+                }
+            }
+            let left = now.of - now.agreed + theirs.len() as u64;
+            still = if left < best { 0 } else { still + 1 };
+            best = best.min(left);
+            // On a busy day something is always on its way: that is no difference.
+            if left == 0 || moved == 0 || still == STILL_MAX {
+                now.arrived(&arrived, theirs);
+                (now.sent, now.received) = (total.sent, total.received);
                 return Ok(now);
             }
-            best = left;
-            let (sent, received) = self.move_them(&owed, &wanted).await;
-            total.sent += sent;
-            total.received += received;
         }
         Err("there is no end of differences".to_owned())
     }
 
     /// Asks the peer to offer these: those that it will.
-    async fn ask_for(&mut self, theirs: Vec<String>, now: &mut Agreement) -> Result<Vec<MessageId>, String> {
+    async fn ask_for(&mut self, theirs: &[String], now: &mut Agreement) -> Result<Vec<MessageId>, String> {
         let mut wanted = Vec::new();
         for ids in theirs.chunks(ASKED_MAX) {
             ids.iter().for_each(|id| self.talk.ask(&format!("XSYNC OFFER {id}")));

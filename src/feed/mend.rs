@@ -143,9 +143,7 @@ impl Feeds {
     }
 
     async fn mend_one(&self, site: &str, peer: &str) -> Ended {
-        // Before it was fed for the first time nothing was owed to it.
-        let since = self.store.fed_since(peer).map_or(Timestamp::default(), |since| since.plus_s(-BEFORE_S));
-        match self.sync(peer, site, since, &|_| ()).await {
+        match self.sync(peer, site, self.owed_since(peer), &|_| ()).await {
             Ok(report) if report.is_whole() => {
                 info!(target: "feedd::feed", peer, proof = %report.proof(), "synced");
                 Ended::Whole
@@ -165,6 +163,12 @@ impl Feeds {
                 Ended::Broken
             }
         }
+    }
+
+    /// Since when articles are dated that make a loss good: before it was fed for the first time nothing was
+    /// owed to the peer.
+    pub(super) fn owed_since(&self, peer: &str) -> Timestamp {
+        self.store.fed_since(peer).map_or(Timestamp::default(), |since| since.plus_s(-BEFORE_S))
     }
 
     /// The peers that are dialled and connected, and of which a loss is known.

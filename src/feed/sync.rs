@@ -13,6 +13,7 @@ use super::Feeds;
 use super::compare::{Comparing, LOOK, PATIENCE, Way, cannot_read};
 use super::owed::judge;
 use super::talk::Talk;
+use crate::article::MessageId;
 use crate::clock::{self, Timestamp};
 use crate::config::Peer;
 use crate::store::{LogEntry, Seq, Store, Swept, Wait};
@@ -75,6 +76,13 @@ impl Agreement {
         // By the rule: `bytes_max: it has ...`.
         let rule = why.split_once(": ").map_or(why, |(rule, _)| rule);
         *self.unowed.entry(rule.to_owned()).or_default() += 1;
+    }
+
+    /// Of what is missing these have come meanwhile; those were not asked for.
+    pub(super) fn arrived(&mut self, ids: &[MessageId], unasked: &[String]) {
+        self.agreed += ids.len() as u64;
+        self.missing.retain(|missing| !ids.iter().any(|id| id.as_str() == missing));
+        unasked.iter().for_each(|id| self.miss(id));
     }
 
     pub(super) fn miss(&mut self, id: impl Into<String>) {
@@ -181,6 +189,7 @@ impl Feeds {
             return Err(format!("{name} is not dialled: run it at the other site"));
         };
         let _turn = Turn::take(self, name)?;
+        let loss = self.store.loss(name);
         let begun = Instant::now();
         let begun_at = clock::now();
         // Articles may be dated a day ahead.
@@ -215,6 +224,11 @@ impl Feeds {
             Err(failed) => return Err(format!("{name} cannot be asked: {}", failed.why)),
         }
         report.seconds = begun.elapsed().as_secs();
+        if let Some(loss) =
+            loss.filter(|_| report.is_whole() && report.since_s <= self.owed_since(name).unix_s().max(0))
+        {
+            self.store.mended(name, &loss);
+        }
         Ok(report)
     }
 
