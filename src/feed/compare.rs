@@ -228,14 +228,17 @@ impl Comparing<'_> {
         let (mut there, within) = (Summary::default(), self.within);
         // Both scans of one comparison are about the same articles.
         let tip = self.store.last_seq();
+        // It counts while we count.
+        self.talk.ask(&format!("XSYNC COUNTS {all} {text}"));
+        self.talk.send().await?;
+        let mut here = Summary::default();
+        scan(&self.store, &all, &newsgroups, tip, |entry| here.add(&entry.id, entry.date)).await?;
         self.talk
-            .list(&format!("XSYNC COUNTS {all} {text}"), |line| match there.read_line(&line, within) {
+            .list(|line| match there.read_line(&line, within) {
                 true => Ok(()),
                 false => Err(format!("no line of counts: {line}")),
             })
             .await?;
-        let mut here = Summary::default();
-        scan(&self.store, &all, &newsgroups, tip, |entry| here.add(&entry.id, entry.date)).await?;
         let (mut ours, mut theirs, mut unlooked) = (Vec::new(), Vec::new(), 0);
         let hours = here.differences(&there);
         // A peer lists what it has counted, and what has come since.
@@ -244,13 +247,15 @@ impl Comparing<'_> {
             + LISTED_MORE;
         let count = |hours: Range<i64>| here.count_of(hours.clone()).max(there.count_of(hours));
         for ranges in Ranges::of_hours(&hours, self.within, count, LISTED_AT_ONCE, LISTED_SPARE) {
+            self.talk.ask(&format!("XSYNC IDS {ranges} {text}"));
+            self.talk.send().await?;
             let mut own: HashMap<u128, Seq> = HashMap::new();
             scan(&self.store, &ranges, &newsgroups, tip, |entry| {
                 own.insert(sync::hash(entry.id.as_str()), entry.seq);
             })
             .await?;
             self.talk
-                .list(&format!("XSYNC IDS {ranges} {text}"), |id| {
+                .list(|id| {
                     listed = listed.checked_sub(1).ok_or("its list of Message-IDs has no end")?;
                     // One that has come since the counts is no difference.
                     if own.remove(&sync::hash(&id)).is_none() {
@@ -317,6 +322,7 @@ async fn scan(
 ) -> Result<(), String> {
     let mut after = first_seq(store, ranges.first()).await;
     loop {
+        after = store.skip(after, &|first_s, last_s| ranges.touch(first_s, last_s));
         let reading = store.clone();
         let read = tokio::task::spawn_blocking(move || reading.log(after, ENTRIES, Wait::Disk)).await;
         let (entries, next) =

@@ -5,6 +5,7 @@
 //! - the log begins behind the place: segments went before their articles were offered ([`look_for_gap`]).
 //!   That is asked of the store at the start of a feed and at each reading from the disk, so that whoever
 //!   removes segments has nothing to tell the feeds;
+//! - records are damaged that the feed passes over ([`read_on`]);
 //! - an article was damaged here, or missing, when it was to be offered (the scheduler);
 //! - a part of the log was damaged when it was replayed: there may have been what this peer has given us, or
 //!   is owed (the store).
@@ -15,7 +16,7 @@
 use super::Feeds;
 use crate::clock::Timestamp;
 use crate::config::Peer;
-use crate::store::{Loss, PeerState, Seq, Store};
+use crate::store::{LogEntry, Loss, PeerState, ReadError, Seq, Store};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,21 @@ pub(super) fn look_for_gap(store: &Store, peer: &str, after: Seq) {
         warn!(target: "feedd::feed", peer, %why, "the feed has a gap: a sync is due");
         store.lose(peer, &why);
     }
+}
+
+/// Reads on in the log for a feed; what is lost of it is kept as a loss. Waits for the disk.
+pub(super) fn read_on(
+    store: &Store,
+    peer: &str,
+    after: Seq,
+    max: usize,
+) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
+    look_for_gap(store, peer, after);
+    store.log_telling(after, max, &|first, last| {
+        let why = format!("records {} to {} of the log are damaged", first.0, last.0);
+        warn!(target: "feedd::feed", peer, %why, "the feed passes over them: a sync is due");
+        store.lose(peer, &why);
+    })
 }
 
 /// What became of a sync by itself.

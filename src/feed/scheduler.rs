@@ -442,7 +442,7 @@ impl Scheduler {
                 let max = if max == READ_MAX { READ_COLD } else { max };
                 let read = move || {
                     if max == READ_COLD && span == Span::Onwards {
-                        mend::look_for_gap(&store, &peer.name, after);
+                        return mend::read_on(&store, &peer.name, after, max);
                     }
                     store.log(after, max, Wait::Disk)
                 };

@@ -399,7 +399,24 @@ impl Store {
     /// than the last entry's: other records are skipped). Recent ones come from memory; older ones
     /// wait for the disk.
     pub fn log(&self, after: Seq, max: usize, wait: Wait) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
-        self.shared().log.read(&self.shared().spool, after, max, wait)
+        self.shared().log.read(&self.shared().spool, after, max, wait, &|_, _| ())
+    }
+
+    /// The same, and `lost` is called with the first and the last of records behind `after` that are damaged,
+    /// so that they are passed over.
+    pub fn log_telling(
+        &self,
+        after: Seq,
+        max: usize,
+        lost: &dyn Fn(Seq, Seq),
+    ) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
+        self.shared().log.read(&self.shared().spool, after, max, Wait::Disk, lost)
+    }
+
+    /// Where to go on behind `after` when only articles are looked for whose own dates `wanted` may want: asked
+    /// with the earliest and the latest of some hundred articles, Unix seconds. Memory only.
+    pub fn skip(&self, after: Seq, wanted: &dyn Fn(i64, i64) -> bool) -> Seq {
+        self.shared().log.skip(after, wanted)
     }
 
     /// The last seq before the first article that arrived at or after `at` (for NEWNEWS). May wait

@@ -143,7 +143,8 @@ fn fill(Loaded { checkpoint, index, shared }: &Loaded) -> Result<(), Failure> {
                 shared.history.put(fingerprint, entry.location);
                 articles += 1;
             }
-            shared.log.note(entry.seq, entry.location, entry.arrived);
+            let date = entry.fingerprint.map(|_| entry.date);
+            shared.log.note(entry.seq, entry.location, entry.arrived, date);
             last = Some(entry);
         }
         if block.no == open.no {
@@ -374,8 +375,8 @@ impl Replay<'_> {
                 }
             }
         }
-        self.visible.push(Visible { seq: header.seq, location: packed, arrived: header.arrived, entry });
         let (date, arrived) = (header.date, header.arrived);
+        self.visible.push(Visible { seq: header.seq, location: packed, arrived, entry });
         let entry = HistoryEntry { seq: header.seq, fingerprint, location: packed, date, arrived };
         self.changes.remember(entry, header.total());
         self.tip = Tip { seq: header.seq, end: Location { offset: end, ..location } };

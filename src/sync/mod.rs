@@ -182,6 +182,11 @@ impl Ranges {
         self.0.iter().any(|(from, to)| (*from..*to).contains(&at_s))
     }
 
+    /// Does a range hold any of the seconds from `first_s` to `last_s`?
+    pub fn touch(&self, first_s: i64, last_s: i64) -> bool {
+        self.0.iter().any(|(from, to)| *from <= last_s && first_s < *to)
+    }
+
     /// The second behind the last one.
     pub fn end(&self) -> i64 {
         self.0.iter().map(|(_, to)| *to).max().unwrap_or(0)

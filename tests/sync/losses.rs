@@ -172,3 +172,19 @@ fn a_log_that_is_damaged_gets_back_what_a_peer_has() {
     assert!(proof.contains("agree on 14 of 14 articles"), "{proof}");
     mended_once(&mut a, "agree on 14 of 14 articles");
 }
+
+#[test]
+fn damage_that_a_feed_passes_over_is_told() {
+    let (mut a, mut b) = with_articles_owed(8);
+    // Facts of a record that B is owed. The index is whole: only reading finds it.
+    let file = segments(&a).pop().unwrap();
+    let mut octets = fs::read(&file).unwrap();
+    let first = memchr::memmem::find(&octets, message_id("owed", 4).as_bytes()).unwrap();
+    octets[first + 3] ^= 0x15;
+    fs::write(&file, octets).unwrap();
+    a.start();
+    b.start();
+    mended_once(&mut a, "agree on 17 of 17 articles");
+    assert!(a.log().contains(" of the log are damaged"), "{}", a.log());
+    assert_eq!(b.client().group("test.a").0, 17);
+}
