@@ -311,7 +311,7 @@ fn records(network: &Machine, service: Service, address: &DialAddress, findings:
         Err(error) => {
             findings.odd(
                 format!("{address}: it cannot be found out whether there are SRV records {name}: {error}"),
-                format!("mend the DNS, or name other servers with dns in feedd.toml; {itself} as long"),
+                format!("mend the DNS, or name other servers with dns in feedd.toml; {itself} meanwhile"),
             );
             return Found::None;
         }
