@@ -4,7 +4,7 @@ use super::view;
 use crate::access::{self, Client, Key, LoginHelps, WrongKey, counted_address};
 use crate::accounts::{Account, Accounts, AccountsFile};
 use crate::clock::{self, Timestamp};
-use crate::config::{Config, Dial, Peer, Source};
+use crate::config::{Config, Peer, Source};
 use crate::feed::{Feeds, Means, service_of};
 use crate::intake::Origin;
 use crate::net::{Admitted, Door, TurnedOver};
@@ -205,14 +205,7 @@ fn names(peers: &[Arc<Peer>]) -> HashMap<String, Vec<Service>> {
                 continue;
             }
             let services = names.entry(name.clone()).or_default();
-            let by_service = |dial: &&Dial| {
-                let written = |host: &str| host.eq_ignore_ascii_case(name);
-                let mut addresses = dial.addresses.iter();
-                dial.proxy.is_none()
-                    && is_in_dns(name)
-                    && addresses.any(|address| address.port.is_none() && written(&address.host))
-            };
-            let dial = peer.dial.as_ref().filter(by_service);
+            let dial = peer.dial.as_ref().filter(|dial| is_in_dns(name) && dial.leaves_port_open(name));
             services.extend(dial.map(|dial| service_of(dial.tls)));
         }
     }

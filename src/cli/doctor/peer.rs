@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::{Dial, DialAddress, DialTls, Peer, Source};
 use crate::feed::{FeedStatus, service_of};
 use crate::tls::client::{OwnCertificate, Verification};
-use crate::transport::{Machine, Network, Service, ServiceRecord, arrange, is_hidden, wait_for};
+use crate::transport::{Machine, Network, Service, ServiceRecord, arrange, is_hidden, is_in_dns, wait_for};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -41,11 +41,11 @@ pub(super) fn look_at(
     for source in &peer.accept_from {
         if let Source::Host(name) = source
             && !is_hidden(name)
-            && let Err(error) = host(&network, name, 0)
-            && !peer.dial.as_ref().is_some_and(|dial| has_records(&network, service_of(dial.tls), name))
+            && let Some(why) = unknown(&network, name)
+            && !peer.dial.as_ref().is_some_and(|dial| has_records(&network, dial, name))
         {
             findings.wrong(
-                format!("accept_from: {name} cannot be looked up: {error}"),
+                format!("accept_from: {name} {why}"),
                 "write a name that the DNS knows, or the peer's address",
             );
         }
@@ -311,7 +311,7 @@ fn records(network: &Machine, service: Service, address: &DialAddress, findings:
         Err(error) => {
             findings.odd(
                 format!("{address}: it cannot be found out whether there are SRV records {name}: {error}"),
-                format!("mend the DNS, or name other servers with dns in feedd.toml; {itself} as long"),
+                format!("mend the DNS, or name other servers with dns in feedd.toml; {itself} meanwhile"),
             );
             return Found::None;
         }
@@ -336,8 +336,21 @@ fn records(network: &Machine, service: Service, address: &DialAddress, findings:
     Found::Servers
 }
 
-fn has_records(network: &Machine, service: Service, host: &str) -> bool {
-    let found = wait_for(network.services(&service.name_at(host))).and_then(|found| found);
+/// Why nobody can come from a host of this name; none: somebody can.
+fn unknown(network: &Machine, name: &str) -> Option<String> {
+    match host(network, name, 0) {
+        Ok(found) => found.is_empty().then(|| "has no address".to_owned()),
+        Err(error) => Some(format!("cannot be looked up: {error}")),
+    }
+}
+
+/// Do SRV records name servers of this host, which may come from there?
+fn has_records(network: &Machine, dial: &Dial, host: &str) -> bool {
+    if !is_in_dns(host) || !dial.leaves_port_open(host) {
+        return false;
+    }
+    let name = service_of(dial.tls).name_at(host);
+    let found = wait_for(network.services(&name)).and_then(|found| found);
     found.is_ok_and(|found| found.iter().any(|record| !record.target.is_empty()))
 }
 

@@ -121,7 +121,7 @@ async fn ask(servers: &[SocketAddr], name: &str, kind: Kind) -> io::Result<Vec<F
                 last = match timeout(ANSWER, ask_one(*server, name, kind)).await {
                     Ok(Ok(found)) => return Some(found),
                     Ok(Err(error)) => {
-                        io::Error::new(error.kind(), format!("the name server {}: {error}", server.ip()))
+                        io::Error::new(error.kind(), format!("the name server {}: {error}", shown(*server)))
                     }
                     Err(_) => silent(*server),
                 };
@@ -137,7 +137,12 @@ async fn ask(servers: &[SocketAddr], name: &str, kind: Kind) -> io::Result<Vec<F
 }
 
 fn silent(server: SocketAddr) -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, format!("the name server {} does not answer", server.ip()))
+    io::Error::new(ErrorKind::TimedOut, format!("the name server {} does not answer", shown(server)))
+}
+
+/// Without the port that all of them have.
+fn shown(server: SocketAddr) -> String {
+    if server.port() == DNS_PORT { server.ip().to_string() } else { server.to_string() }
 }
 
 /// Asks one server once.
