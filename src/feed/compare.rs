@@ -41,8 +41,10 @@ const LISTED_MORE: u64 = 100_000;
 const LISTED_AT_ONCE: u64 = 100_000;
 /// Articles beside those in question that may be listed to have fewer questions.
 const LISTED_SPARE: u64 = 50_000;
-/// Differences that are looked at in one comparison.
+/// Articles that one comparison finds the peer to lack, about ...
 const DIFFERENCES_MAX: usize = 50_000;
+/// ... and we, by their Message-IDs: it may be that they stay there, and what is behind them must be seen.
+const THEIRS_MAX: usize = 400_000;
 
 /// Which newsgroups are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,8 +70,12 @@ pub(super) struct Comparing<'a> {
 struct Difference {
     /// Articles here, by the newsgroups that are compared.
     here: u64,
-    /// Only here.
-    ours: Vec<Arc<LogEntry>>,
+    /// How many are only here,
+    ours: u64,
+    /// which of them the peer is owed,
+    owed: Vec<Arc<LogEntry>>,
+    /// and why the others are not owed to it.
+    unowed: Agreement,
     /// Only there.
     theirs: Vec<String>,
     /// Only there, but remembered here: it was filed elsewhere, or has come just now.
@@ -88,12 +94,12 @@ impl Comparing<'_> {
         let mut total = Agreement::default();
         let (mut best, mut still) = (u64::MAX, 0);
         for round in 0..ROUNDS_MAX {
-            let difference = self.compare(&newsgroups).await?;
+            let difference = self.compare(&newsgroups, may_send).await?;
             let mut now = Agreement {
-                agreed: difference.here - difference.ours.len() as u64 - difference.unlooked,
+                agreed: difference.here - difference.ours - difference.unlooked,
                 sent: total.sent,
                 received: total.received,
-                ..Agreement::default()
+                ..difference.unowed
             };
             now.of = now.agreed + difference.unlooked;
             if difference.unlooked > 0 {
@@ -104,18 +110,8 @@ impl Comparing<'_> {
                 now.unowed
                     .insert("known here, and not in these newsgroups".to_owned(), difference.remembered);
             }
-            let mut owed = Vec::new();
-            // What has come since is on its way as ever.
-            let before = |entry: &LogEntry| entry.arrived < self.begun_at;
-            for entry in difference.ours.into_iter().filter(|entry| may_send && before(entry)) {
-                match judge(&self.peer, &entry) {
-                    Ok(()) => {
-                        now.miss(entry.id.as_str());
-                        owed.push(entry);
-                    }
-                    Err(why) => now.unowed(&why.to_string()),
-                }
-            }
+            let owed = difference.owed;
+            owed.iter().for_each(|entry| now.miss(entry.id.as_str()));
             let owing = owed.len();
             let (mut rest, mut moved) = (&owed[..], 0);
             let mut theirs = if may_ask { &difference.theirs[..] } else { &[] };
@@ -215,7 +211,7 @@ impl Comparing<'_> {
     }
 
     /// Compares what stands here and there in these newsgroups.
-    async fn compare(&mut self, newsgroups: &Wildmat) -> Result<Difference, String> {
+    async fn compare(&mut self, newsgroups: &Wildmat, may_send: bool) -> Result<Difference, String> {
         let mut text = newsgroups.to_string();
         // What does not fit a line is left to the contract's own judge.
         let newsgroups = if text.len() > WILDMAT_MAX {
@@ -239,7 +235,8 @@ impl Comparing<'_> {
                 false => Err(format!("no line of counts: {line}")),
             })
             .await?;
-        let (mut ours, mut theirs, mut unlooked) = (Vec::new(), Vec::new(), 0);
+        let (mut ours, mut owed, mut unowed) = (0, Vec::new(), Agreement::default());
+        let (mut theirs, mut unlooked) = (Vec::new(), 0);
         let hours = here.differences(&there);
         // A peer lists what it has counted, and what has come since.
         let mut listed = hours.iter().map(|hour| there.count_of(*hour..hour + 1)).sum::<u64>()
@@ -264,15 +261,24 @@ impl Comparing<'_> {
                     Ok(())
                 })
                 .await?;
-            ours.extend(own.into_values());
+            ours += own.len() as u64;
+            // What has come since is on its way as ever.
+            let before = |entry: &Arc<LogEntry>| entry.arrived < self.begun_at;
+            let only =
+                if may_send { entries(&self.store, own.into_values().collect()).await? } else { Vec::new() };
+            for entry in only.into_iter().filter(before) {
+                match judge(&self.peer, &entry) {
+                    Ok(()) => owed.push(entry),
+                    Err(why) => unowed.unowed(&why.to_string()),
+                }
+            }
             // The rest in the next comparison.
-            if ours.len() + theirs.len() > DIFFERENCES_MAX {
+            if owed.len() > DIFFERENCES_MAX || theirs.len() > THEIRS_MAX {
                 let behind = hours.iter().filter(|hour| **hour * BUCKET_S >= ranges.end());
                 unlooked = behind.map(|hour| here.count_of(*hour..hour + 1)).sum();
                 break;
             }
         }
-        let ours = entries(&self.store, ours).await?;
         let mut remembered = 0;
         theirs.retain(|id| {
             let Ok(id) = MessageId::try_from(id.as_str()) else { return false };
@@ -287,7 +293,8 @@ impl Comparing<'_> {
                 }
             }
         });
-        Ok(Difference { here: here.count(), ours, theirs, remembered, unlooked })
+        owed.sort_unstable_by_key(|entry| entry.seq);
+        Ok(Difference { here: here.count(), ours, owed, unowed, theirs, remembered, unlooked })
     }
 }
 

@@ -90,8 +90,7 @@ fn begin_and_hear(site: &Site) -> String {
 
 /// The folder of the store.
 pub fn data(site: &Site) -> std::path::PathBuf {
-    let data = site.dir().join("data");
-    if data.is_dir() { data } else { site.dir() }
+    site.dir().join("data")
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A peer that is no feedd is offered everything once more.
 
 use crate::support::articles::message_id;
-use crate::support::process::{text_of, wait_until};
+use crate::support::process::wait_until;
 use crate::support::site::Site;
 use crate::{NEWSGROUPS, WITHIN, add_to_peer, begin_sync, offer, sync};
 
@@ -93,8 +93,8 @@ fn what_is_rejected_is_named_with_the_peers_words() {
         let named = missing.iter().find(|line| line.starts_with(&id)).unwrap_or_else(|| panic!("{report:#}"));
         assert!(named.len() > id.len() + 5, "no reason: {named}");
     }
-    let feeds = text_of(&a.dir().join("data/log/feeds"));
-    assert!(feeds.is_empty() || feeds.contains(&message_id("local.a", 2)), "{feeds}");
+    let trace = a.feedd(&["trace", &message_id("local.a", 2)], &[]);
+    assert!(trace.contains("439") || trace.contains("437"), "{trace}");
 }
 
 #[test]
@@ -118,8 +118,7 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
     assert!(whole && sent["agreed"] == COUNT && sent["of"] == COUNT, "{report:#}");
     assert_eq!(reader.group("test.a").0, COUNT as u64);
     let trace = a.feedd(&["trace", &message_id("test.a", 0)], &["--json"]);
-    let replies = trace.matches("\"code\": 2").count() + trace.matches("\"code\":2").count();
-    assert!(trace.contains("239") && !trace.contains("438"), "it was offered twice ({replies}): {trace}");
+    assert!(trace.contains("239") && !trace.contains("438"), "it was offered twice: {trace}");
     // It has come to its end: another one is about everything again.
     let (whole, report) = sync(&a, "b");
     assert!(whole && report["sent"]["sent"] == 0 && report["sent"]["of"] == COUNT, "{report:#}");
