@@ -64,6 +64,63 @@ fn check_finds_what_is_wrong_in_the_files() {
     }
 }
 
+/// Files and folders that the two files name; and what works, and may not be meant so.
+#[test]
+fn check_finds_what_is_wrong_around_the_files() {
+    let site = Site::init("a.example", &[NEWSGROUP]);
+    let path = |name: &str| site.dir().join(name);
+    fs::create_dir(path("folder")).unwrap();
+    fs::write(path("file"), "x\n").unwrap();
+    fs::set_permissions(path("file"), fs::Permissions::from_mode(0o644)).unwrap();
+    let config = fs::read_to_string(site.config()).unwrap();
+    for (line, words) in [
+        ("newslog = \"folder\"", ["folder:1: is a folder", "newslog = \"FILE\""]),
+        ("feedlog = \"file/log/feeds\"", ["file is no folder", "feedlog = \"FILE\""]),
+        (
+            "[tls]\ncertificate = \"file\"\nkey = \"gone\"",
+            ["gone:1: cannot be read", "put the certificate's key"],
+        ),
+    ] {
+        // Before the first section, or as a new one behind the last.
+        let text =
+            if line.starts_with('[') { format!("{config}\n{line}\n") } else { format!("{line}\n{config}") };
+        fs::write(site.config(), text).unwrap();
+        says(&site, &["check"], false, &words);
+    }
+    fs::write(site.config(), &config).unwrap();
+    let at = "address = \"127.0.0.1:9\"\nuser = \"u\"\n";
+    for (text, good, words) in [
+        (format!("{at}password_file = \"gone\""), false, ["gone:1: cannot be read", "into its first line"]),
+        (
+            format!("{at}password_file = \"file\""),
+            true,
+            ["everybody can read the password of peer \"b\"", "chmod 600"],
+        ),
+        ("[peer.batch]\nout = \"file\"".to_owned(), false, ["file:1: is no folder", "out = \"FOLDER\""]),
+        ("[peer.batch]\ninbound = \"file/in\"".to_owned(), false, ["cannot be made", "inbound = \"FOLDER\""]),
+        (
+            "[peer.batch]\nout = \"later\"".to_owned(),
+            true,
+            ["out of peer \"b\" is not there yet", "another name"],
+        ),
+        (
+            "accept_from = \"192.0.2.0/24\"\n[[peer]]\nname = \"c\"\naccept_from = \"192.0.2.7\"".to_owned(),
+            true,
+            ["\"b\" and \"c\" both come from 192.0.2.7", "give each a pin or an account"],
+        ),
+    ] {
+        block(&site, &text);
+        says(&site, &["check"], good, &words);
+    }
+    // A proof tells them apart.
+    block(
+        &site,
+        "accept_from = \"192.0.2.0/24\"\n[[peer]]\nname = \"c\"\naccept_from = \"192.0.2.7\"\naccount = \"c\"",
+    );
+    let (good, said) = run(&site, &["check"]);
+    assert!(good && !said.contains("both come from"), "{said}");
+}
+
 /// A server that says these lines, one to each command, to everybody who comes.
 fn scripted(lines: &'static [&'static str]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
