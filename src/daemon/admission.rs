@@ -71,9 +71,14 @@ impl Rules {
         Ok(rules)
     }
 
+    /// The certificate that this site shows where it dials.
+    pub(super) fn certificate(&self) -> Option<Arc<OwnCertificate>> {
+        self.certificate.clone()
+    }
+
     /// What feeds reach peers with.
     pub(super) fn means(&self) -> Means {
-        Means { certificate: self.certificate.clone(), ..Means::default() }
+        Means { certificate: self.certificate.clone().into(), ..Means::default() }
     }
 
     /// Warns of a certificate that is about to end.

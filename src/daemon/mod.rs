@@ -199,7 +199,7 @@ impl Daemon {
         let told = reload::told(&self.inner.began, &old, &new);
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
-        self.inner.feeds.set_certificate(self.inner.admission.rules().means().certificate);
+        self.inner.feeds.set_certificate(self.inner.admission.rules().certificate());
         self.inner.service.set_lists(new.lists.clone());
         self.inner.service.journals.reopen();
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -21,6 +22,29 @@ const PROXY: Duration = Duration::from_secs(60);
 const SOCKS_PORT: u16 = 1080;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(20);
+
+/// The certificate that this site shows where it dials. Clones are the same one: a new one counts for the next
+/// connection of each feed.
+#[derive(Clone, Default)]
+pub struct Certificate(Arc<RwLock<Option<Arc<OwnCertificate>>>>);
+
+impl Certificate {
+    /// As it is now; none: there is none.
+    pub(super) fn now(&self) -> Option<Arc<OwnCertificate>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This one from now on.
+    pub(super) fn replace(&self, certificate: Option<Arc<OwnCertificate>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
+    }
+}
+
+impl From<Option<Arc<OwnCertificate>>> for Certificate {
+    fn from(certificate: Option<Arc<OwnCertificate>>) -> Self {
+        Self(Arc::new(RwLock::new(certificate)))
+    }
+}
 
 /// A connection that has been opened, and what is left to be done on it.
 pub(super) struct Dialled {

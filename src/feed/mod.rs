@@ -49,6 +49,7 @@ mod talk;
 mod turn;
 
 pub use batch::{Written, write_batches};
+pub use dial::Certificate;
 pub use sync::{Agreement, SyncReport, grouped};
 pub use turn::{Host, Serving};
 
@@ -145,7 +146,7 @@ pub struct Means {
     /// The network that is dialled over.
     pub network: Arc<dyn Network>,
     /// This site's certificate, shown to peers that ask for one.
-    pub certificate: Option<Arc<OwnCertificate>>,
+    pub certificate: Certificate,
     /// The server, for connections that we open and on which the peer offers; none: there are none.
     pub host: Option<Arc<dyn Host>>,
     /// Where articles and replies are written down.
@@ -155,7 +156,12 @@ pub struct Means {
 impl Default for Means {
     /// This machine's network, no certificate and no server.
     fn default() -> Self {
-        Self { network: Machine::network(), certificate: None, host: None, journals: Journals::default() }
+        Self {
+            network: Machine::network(),
+            certificate: Certificate::default(),
+            host: None,
+            journals: Journals::default(),
+        }
     }
 }
 
@@ -203,9 +209,9 @@ impl Feeds {
         feeds
     }
 
-    /// Feeds that start from now on show this certificate.
+    /// Whatever is dialled from now on is shown this certificate; connections that are there stay.
     pub fn set_certificate(&self, certificate: Option<Arc<OwnCertificate>>) {
-        self.means.lock().unwrap_or_else(PoisonError::into_inner).certificate = certificate;
+        self.means().certificate.replace(certificate);
     }
 
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),

@@ -344,9 +344,9 @@ impl Connection<'_> {
                     if !self.sender.take_input().is_empty() {
                         return Err("octets in clear came behind its answer to STARTTLS".to_owned());
                     }
-                    let own = self.link.means.certificate.as_deref();
+                    let own = self.link.means.certificate.now();
                     match &self.upgrade {
-                        Some(upgrade) => upgrade.start(&mut self.transport, own).await?,
+                        Some(upgrade) => upgrade.start(&mut self.transport, own.as_deref()).await?,
                         None => return Err("no TLS was to begin here".to_owned()),
                     }
                     self.sender.secured(self.outbox.commands());
