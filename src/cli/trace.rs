@@ -7,7 +7,7 @@ use crate::admin::trace::{PeerFate, PeerTrace, Sources, Trace, trace as look};
 use crate::admin::{Request, Response};
 use crate::article::MessageId;
 use crate::clock;
-use crate::journal::feeds::Replied;
+use crate::journal::feeds::{BATCH, Replied};
 use chrono::DateTime;
 
 #[derive(clap::Args)]
@@ -150,6 +150,7 @@ fn fate(peer: &PeerTrace, now_ms: i64) -> String {
             says
         }
         PeerFate::Passed => "the feed is beyond it, and its reply is not in the feeds' log".to_owned(),
+        PeerFate::Batched => format!("written into a batch{after}"),
         PeerFate::Gone => "given up: it was not in the store any more, or damaged".to_owned(),
     }
 }
@@ -157,6 +158,9 @@ fn fate(peer: &PeerTrace, now_ms: i64) -> String {
 /// A reply in a line.
 fn replied(reply: &Replied<String>) -> String {
     let at = moment(reply.at_ms);
+    if reply.command == BATCH {
+        return format!("{at}  in {}", reply.words);
+    }
     if reply.code == 0 {
         return format!("{at}  {} (connection {})", reply.words, reply.connection);
     }

@@ -350,7 +350,7 @@ impl admin::server::Control for Daemon {
                 tracing::warn!(peer = %rules.peer, "a batch of a peer that is not in peers.toml");
                 return;
             };
-            batches::admitted(peer.clone())
+            batches::admitted(peer.clone(), "batch")
         };
         let (service, stop) = (self.inner.service.clone(), self.inner.stop.clone());
         let serving = net::serve(Transport::unix(stream), service, admitted, None, stop);
