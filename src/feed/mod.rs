@@ -49,7 +49,7 @@ mod talk;
 mod turn;
 
 pub use batch::{Written, write_batches};
-pub use dial::Certificate;
+pub use dial::service as service_of;
 pub use sync::{Agreement, SyncReport, grouped};
 pub use turn::{Host, Serving};
 
@@ -65,7 +65,7 @@ use gate::{Gate, Neighbours};
 use news::Follower;
 use scheduler::{Controls, Scheduler, Span};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -146,7 +146,7 @@ pub struct Means {
     /// The network that is dialled over.
     pub network: Arc<dyn Network>,
     /// This site's certificate, shown to peers that ask for one.
-    pub certificate: Certificate,
+    pub certificate: Shown,
     /// The server, for connections that we open and on which the peer offers; none: there are none.
     pub host: Option<Arc<dyn Host>>,
     /// Where articles and replies are written down.
@@ -157,11 +157,26 @@ impl Default for Means {
     /// This machine's network, no certificate and no server.
     fn default() -> Self {
         Self {
-            network: Machine::network(),
-            certificate: Certificate::default(),
+            network: Machine::asking(&[]),
+            certificate: Shown::default(),
             host: None,
             journals: Journals::default(),
         }
+    }
+}
+
+/// The certificate that this site shows to peers, as it is now: all clones are the same one.
+#[derive(Clone, Default)]
+pub struct Shown(Arc<RwLock<Option<Arc<OwnCertificate>>>>);
+
+impl Shown {
+    pub(in crate::feed) fn get(&self) -> Option<Arc<OwnCertificate>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows another one from now on.
+    pub fn set(&self, certificate: Option<Arc<OwnCertificate>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
     }
 }
 
@@ -209,9 +224,9 @@ impl Feeds {
         feeds
     }
 
-    /// Whatever is dialled from now on is shown this certificate; connections that are there stay.
+    /// From the next connection on this certificate is shown.
     pub fn set_certificate(&self, certificate: Option<Arc<OwnCertificate>>) {
-        self.means().certificate.replace(certificate);
+        self.means().certificate.set(certificate);
     }
 
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),

@@ -70,7 +70,7 @@ async fn go_through(means: &Means, dialled: Dialled) -> Result<Transport, Failed
                     let Some(upgrade) = &upgrade else {
                         return Err("no TLS was to begin here".to_owned().into());
                     };
-                    upgrade.start(&mut transport, means.certificate.now().as_deref()).await?;
+                    upgrade.start(&mut transport, means.certificate.get().as_deref()).await?;
                     sender.secured(&mut out);
                 }
                 Step::StartDeflate => {

@@ -517,7 +517,7 @@ impl Scheduler {
         let link = self.link.of_session(self.session.clone());
         self.connections.spawn(async move {
             let means = &link.means;
-            match dial(&*means.network, &how, means.certificate.now().as_deref()).await {
+            match dial(&*means.network, &how, means.certificate.get().as_deref()).await {
                 Ok(dialled) => sender::run(&link, no, dialled).await,
                 Err(error) => End { useful: false, why: Some(format!("cannot connect: {error}")) },
             }

@@ -344,7 +344,7 @@ impl Connection<'_> {
                     if !self.sender.take_input().is_empty() {
                         return Err("octets in clear came behind its answer to STARTTLS".to_owned());
                     }
-                    let own = self.link.means.certificate.now();
+                    let own = self.link.means.certificate.get();
                     match &self.upgrade {
                         Some(upgrade) => upgrade.start(&mut self.transport, own.as_deref()).await?,
                         None => return Err("no TLS was to begin here".to_owned()),

@@ -26,7 +26,7 @@ pub(super) struct Talk {
 impl Talk {
     /// Dials the peer, with TLS and login as its feed does.
     pub(super) async fn open(means: &Means, how: &Dial) -> Result<Self, Failed> {
-        let mut dialled = dial(&*means.network, how, means.certificate.now().as_deref()).await?;
+        let mut dialled = dial(&*means.network, how, means.certificate.get().as_deref()).await?;
         dialled.opening.sync = true;
         let transport = through_opening(means, dialled).await?;
         Ok(Self { transport, input: BytesMut::new(), out: Vec::new() })
