@@ -69,6 +69,7 @@ fn shown(told: &Trace, now_ms: i64) -> String {
         };
         let what = match (came.code, came.reason.as_str()) {
             (235 | 239 | 240, _) => format!("taken ({})", came.code),
+            (435 | 438, reason) => format!("refused ({}): {reason}", came.code),
             (400 | 431 | 436, reason) => format!("deferred ({}): {reason}", came.code),
             (code, reason) => format!("rejected ({code}): {reason}"),
         };

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `<`: when, who brought it, its seq (`-`: it was not kept), Message-ID (`?`: none), by which command,
-//! the reply's code, from which address, why it was rejected or deferred. `>`: when the peer answered,
+//! the reply's code, from which address, why it was rejected or deferred (and, where `feedlog_refused` asks for
+//! that, refused: 435, 438). `>`: when the peer answered,
 //! the peer, seq, Message-ID, to which command (`-`: none, it was put off or given up by ourselves),
 //! the reply's code (0: none), milliseconds since the offer, the number of the connection, and the
 //! peer's words unless it took the article. `BATCH` is no command: the article was written into a batch,

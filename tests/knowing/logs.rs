@@ -83,6 +83,40 @@ fn a_moved_log_is_begun_anew_and_none_is_kept_where_none_is_wanted() {
     assert!(!site.dir().join("data/log").exists());
 }
 
+#[test]
+fn refused_offers_are_told_where_that_is_wanted() {
+    let mut site = busy_site();
+    let feeds = site.dir().join("data/log/feeds");
+    let id = message_id("news", 1);
+    let refused = |command: &str, code: u16| {
+        text_of(&feeds)
+            .lines()
+            .any(|line| line.contains(&format!("{id} {command} {code} 127.0.0.1 Duplicate")))
+    };
+    let told = |site: &Site| {
+        for code in ["438", "435"] {
+            let command = if code == "438" { "CHECK" } else { "IHAVE" };
+            let said = site.client().ask(&format!("{command} {id}")).unwrap();
+            assert!(said.starts_with(code), "{said}");
+        }
+        let marker = message_id("news", 100 + u64::from(site.pid()));
+        assert!(post(site, &marker, NEWSGROUP).starts_with("240"));
+        assert!(wait_until(WITHIN, || text_of(&feeds).contains(&marker)));
+    };
+    told(&site);
+    assert!(!refused("CHECK", 438) && !refused("IHAVE", 435), "{}", text_of(&feeds));
+    site.stop();
+    let text = fs::read_to_string(site.config()).unwrap();
+    let (usual, wanted) = ("feedlog_refused = false", "feedlog_refused = true");
+    assert!(text.contains(usual));
+    fs::write(site.config(), text.replace(usual, wanted)).unwrap();
+    site.start();
+    told(&site);
+    assert!(wait_until(WITHIN, || refused("CHECK", 438) && refused("IHAVE", 435)), "{}", text_of(&feeds));
+    let story = site.feedd(&["trace"], &[&id]);
+    assert!(story.contains("from load (127.0.0.1) by CHECK: refused (438): Duplicate"), "{story}");
+}
+
 /// The example in deploy/, as it stands there but for the place, the user and the service.
 #[test]
 #[ignore = "needs logrotate"]
