@@ -264,3 +264,98 @@ fn batches_by_hand_of_sites_that_run_and_that_do_not() {
     let by_line = batch(&c, &["write", "load"], None);
     assert!(said(&by_line).contains("peer \"load\" is not fed by files"), "{}", said(&by_line));
 }
+
+fn json(site: &Site, command: &[&str]) -> serde_json::Value {
+    let arguments = [&command[1..], &["--json"]].concat();
+    serde_json::from_str(&site.feedd(&command[..1], &arguments)).unwrap()
+}
+
+fn state(site: &Site, peer: &str) -> String {
+    let status = json(site, &["status"]);
+    let feed = status["feeds"].as_array().unwrap().iter().find(|feed| feed["peer"] == peer).cloned();
+    feed.unwrap()["state"].as_str().unwrap().to_owned()
+}
+
+/// Adds keys to the peers of a site that are fed by files, before [peer.batch].
+fn with_keys(site: &Site, keys: &str) {
+    let path = site.dir().join("peers.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, text.replace("\n[peer.batch]", &format!("{keys}\n\n[peer.batch]"))).unwrap();
+}
+
+#[test]
+fn the_story_of_an_article_names_the_files_that_it_was_in() {
+    let (mut b, mut c) = (site("b.example"), site("c.example"));
+    let _link = Link::join(&b, &c, "every_s = 1");
+    b.start();
+    c.start();
+    load(&b, "story", 3);
+    until_exactly(&c, 3);
+    let id = message_id("story", 1);
+    let there = json(&c, &["trace", &id]);
+    let file = there["came"][0]["address"].as_str().unwrap().strip_prefix("batch:").unwrap().to_owned();
+    assert!(file.starts_with("b.example-") && file.ends_with(".rnews"), "{there}");
+    let here = json(&b, &["trace", &id]);
+    let peers = here["peers"].as_array().unwrap();
+    let to_c = peers.iter().find(|peer| peer["peer"] == "c").unwrap();
+    assert_eq!(to_c["fate"], "batched");
+    assert!(to_c["replies"][0]["words"].as_str().unwrap().ends_with(&file), "{to_c}, not {file}");
+    let told = b.feedd(&["trace"], &[&id]);
+    assert!(told.contains("written into a batch") && told.contains(&file), "{told}");
+    // Also by the command of a site that is stopped. What is owed at the start is written then, and here nothing is.
+    c.stop();
+    b.stop();
+    let path = b.dir().join("peers.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, text.replace("every_s = 1\n", "every_s = 86400\n")).unwrap();
+    b.start();
+    assert!(wait_until(WITHIN, || state(&b, "c") == "writing batches every 86400 s"));
+    load(&b, "later", 1);
+    b.stop();
+    let written = said(&batch(&b, &["write", "c"], None));
+    let id = message_id("later", 0);
+    let told = b.feedd(&["trace"], &[&id]);
+    assert!(written.starts_with("batches 1, articles 1"), "{written}");
+    assert!(told.contains("written into a batch"), "{told}");
+}
+
+#[test]
+fn batches_keep_to_the_rate_of_their_peer_and_an_operator_need_not_wait() {
+    let (mut b, c) = (site("b.example"), site("c.example"));
+    let link = Link::new();
+    link.add(&b, &c, "every_s = 1\nbytes_max = \"256 KiB\"\ncompression = \"none\"");
+    with_keys(&b, "bytes_s_max = \"1 KiB\"");
+    b.start();
+    load(&b, "rate", 600);
+    // One is written, and is worth minutes at that rate.
+    assert!(wait_until(WITHIN, || !files(&link.folder(&c)).is_empty()), "{}", b.log());
+    let all = said(&batch(&b, &["write", "c"], None));
+    let articles: usize = all.split_once("articles ").unwrap().1.split(',').next().unwrap().parse().unwrap();
+    assert!((300..600).contains(&articles), "the others were still owed: {all}");
+}
+
+#[test]
+fn a_backup_by_files_takes_over_where_the_other_peer_stopped() {
+    let (mut a, mut b, mut c) = (site("a.example"), site("b.example"), site("c.example"));
+    a.peer_with(&b);
+    b.peer_with(&a);
+    let link = Link::join(&a, &c, "every_s = 1");
+    with_keys(&a, "backup_of = \"b\"");
+    for site in [&mut a, &mut b, &mut c] {
+        site.start();
+    }
+    assert!(wait_until(WITHIN, || state(&a, "b").starts_with("connected")), "{}", a.log());
+    load(&a, "first", 20);
+    until_exactly(&b, 20);
+    assert_eq!(state(&a, "c"), "standing by for b");
+    assert!(files(&link.folder(&c)).is_empty());
+    b.kill9();
+    load(&a, "outage", 10);
+    until_exactly(&c, 10);
+    b.start();
+    until_exactly(&b, 30);
+    assert!(wait_until(WITHIN, || state(&a, "c") == "standing by for b"), "{}", state(&a, "c"));
+    load(&a, "last", 5);
+    until_exactly(&b, 35);
+    assert_eq!(count(&c), 10, "it stands by again");
+}

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -62,6 +62,63 @@ fn check_finds_what_is_wrong_in_the_files() {
         block(&site, text);
         says(&site, &["check"], false, &words);
     }
+}
+
+/// Files and folders that the two files name; and what works, and may not be meant so.
+#[test]
+fn check_finds_what_is_wrong_around_the_files() {
+    let site = Site::init("a.example", &[NEWSGROUP]);
+    let path = |name: &str| site.dir().join(name);
+    fs::create_dir(path("folder")).unwrap();
+    fs::write(path("file"), "x\n").unwrap();
+    fs::set_permissions(path("file"), fs::Permissions::from_mode(0o644)).unwrap();
+    let config = fs::read_to_string(site.config()).unwrap();
+    for (line, words) in [
+        ("newslog = \"folder\"", ["folder:1: is a folder", "newslog = \"FILE\""]),
+        ("feedlog = \"file/log/feeds\"", ["file is no folder", "feedlog = \"FILE\""]),
+        (
+            "[tls]\ncertificate = \"file\"\nkey = \"gone\"",
+            ["gone:1: cannot be read", "put the certificate's key"],
+        ),
+    ] {
+        // Before the first section, or as a new one behind the last.
+        let text =
+            if line.starts_with('[') { format!("{config}\n{line}\n") } else { format!("{line}\n{config}") };
+        fs::write(site.config(), text).unwrap();
+        says(&site, &["check"], false, &words);
+    }
+    fs::write(site.config(), &config).unwrap();
+    let at = "address = \"127.0.0.1:9\"\nuser = \"u\"\n";
+    for (text, good, words) in [
+        (format!("{at}password_file = \"gone\""), false, ["gone:1: cannot be read", "into its first line"]),
+        (
+            format!("{at}password_file = \"file\""),
+            true,
+            ["everybody can read the password of peer \"b\"", "chmod 600"],
+        ),
+        ("[peer.batch]\nout = \"file\"".to_owned(), false, ["file:1: is no folder", "out = \"FOLDER\""]),
+        ("[peer.batch]\ninbound = \"file/in\"".to_owned(), false, ["cannot be made", "inbound = \"FOLDER\""]),
+        (
+            "[peer.batch]\nout = \"later\"".to_owned(),
+            true,
+            ["out of peer \"b\" is not there yet", "another name"],
+        ),
+        (
+            "accept_from = \"192.0.2.0/24\"\n[[peer]]\nname = \"c\"\naccept_from = \"192.0.2.7\"".to_owned(),
+            true,
+            ["\"b\" and \"c\" both come from 192.0.2.7", "give each a pin or an account"],
+        ),
+    ] {
+        block(&site, &text);
+        says(&site, &["check"], good, &words);
+    }
+    // A proof tells them apart.
+    block(
+        &site,
+        "accept_from = \"192.0.2.0/24\"\n[[peer]]\nname = \"c\"\naccept_from = \"192.0.2.7\"\naccount = \"c\"",
+    );
+    let (good, said) = run(&site, &["check"]);
+    assert!(good && !said.contains("both come from"), "{said}");
 }
 
 /// A server that says these lines, one to each command, to everybody who comes.
@@ -241,4 +298,173 @@ fn doctor_sees_both_ends() {
     fs::write(b.dir().join("peers.toml"), there("", &wrong).replace("tls = \"starttls\"\n", "")).unwrap();
     b.feedd(&["reload"], &[]);
     says(&a, &["doctor", "b.example"], true, &["sends us nothing", "no way to us"]);
+}
+
+/// The fingerprint of the site's key.
+fn key(site: &Site) -> String {
+    let shown: serde_json::Value =
+        serde_json::from_str(&site.feedd(&["peer", "key", "--json"], &[])).unwrap();
+    shown["key"].as_str().unwrap().to_owned()
+}
+
+/// Puts a certificate that ends in five days in the place of the site's own.
+fn about_to_end(site: &Site) {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new([site.identity.clone(), "127.0.0.1".to_owned()]).unwrap();
+    let now = u64::try_from(feedd::clock::now().unix_s()).unwrap();
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs(now - 86_400);
+    params.not_after = epoch + Duration::from_secs(now + 5 * 86_400 + 3600);
+    fs::write(site.dir().join("tls/certificate.pem"), params.self_signed(&pair).unwrap().pem()).unwrap();
+    fs::write(site.dir().join("tls/key.pem"), pair.serialize_pem()).unwrap();
+}
+
+fn add_user(site: &Site, name: &str, password: &str) {
+    let mut add = Command::new(FEEDD);
+    add.args(["user", "add", name, "--password-stdin", "-c"]).arg(site.config()).stdin(Stdio::piped());
+    let mut child = add.stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+/// Mistakes in the other site's block for this one, and in its `feedd.toml`: found from here, by its own view
+/// and by what comes of its dialling us back.
+#[test]
+fn doctor_finds_what_is_wrong_over_there() {
+    let site = |identity, tls: &[&str]| Site::init_with(identity, &[NEWSGROUP], tls);
+    let (mut a, mut b) = (site("a.example", &["--self-signed"]), site("b.example", &["--self-signed"]));
+    about_to_end(&b);
+    let config = fs::read_to_string(b.config()).unwrap();
+    let (usual, less) = ("article_bytes_max = \"", "article_bytes_max = \"64 KiB\" # \"");
+    assert!(config.contains(usual), "{config}");
+    fs::write(b.config(), config.replace(usual, less)).unwrap();
+    add_user(&b, "a-there", "secret-of-a");
+    let secret = a.dir().join("secret");
+    fs::write(&secret, "secret-of-a\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let (key_a, key_b) = (key(&a), key(&b));
+    let to_b = format!(
+        "[[peer]]\nname = \"b.example\"\naddress = \"127.0.0.1:{}\"\ntls = \"starttls\"\npin = \"{key_b}\"\nuser = \"a-there\"\npassword_file = \"secret\"\n",
+        b.port
+    );
+    fs::write(a.dir().join("peers.toml"), &to_b).unwrap();
+    let home = format!("address = \"127.0.0.1:{}\"\n", a.port);
+    let pinned = format!("tls = \"starttls\"\npin = \"{key_a}\"\n");
+    let wrong = format!("tls = \"starttls\"\npin = \"sha256:{}\"\naccount = \"a-there\"\n", "7".repeat(64));
+    let peers = b.dir().join("peers.toml");
+    let there = |text: &str| {
+        fs::write(&peers, format!("[[peer]]\nname = \"a.example\"\n{text}\n")).unwrap();
+    };
+    there(&format!("{home}{pinned}"));
+    a.start();
+    b.start();
+    let well = || run(&a, &["doctor", "b.example"]).1;
+    assert!(wait_until(WITHIN, || well().contains("its feed to us: connected")), "{}", well());
+    let said = well();
+    for words in [
+        vec!["it runs feedd ", "takes us for its peer \"a.example\" by our key"],
+        vec!["its certificate expires in 5 days", "feedd reload there"],
+        vec!["it takes articles of so many octets up to 65536", "this site sends larger"],
+    ] {
+        assert!(said.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}:\n{said}");
+    }
+    let implicit = pinned.replace("starttls", "implicit");
+    let lost = "address = \"no.such.name.invalid:119\"\n";
+    for (text, good, words) in [
+        (
+            format!("{home}{pinned}accept = {{ distributions = \"world\" }}"),
+            true,
+            ["we send \"any\"", "it takes \"world\" only"],
+        ),
+        (
+            format!("{home}{pinned}accept = {{ kinds = [\"text\", \"yenc\"] }}"),
+            true,
+            ["kinds: we send \"any\"", "\"text yenc\" only"],
+        ),
+        (
+            format!("{home}{pinned}accept = {{ origin = \"local\" }}"),
+            true,
+            ["origin: we send \"any\"", "write origin = \"local\""],
+        ),
+        (
+            format!("{home}{pinned}accept = {{ crosspost_max = 3 }}"),
+            true,
+            ["in so many newsgroups up to 3", "same limit"],
+        ),
+        // It cannot dial us back: by name, by key, by login, from the first octet.
+        (format!("{lost}{pinned}"), false, ["its feed to us: waiting", "cannot be looked up"]),
+        (format!("{home}{wrong}"), false, ["its feed to us: waiting", "not the pinned one"]),
+        (format!("{home}{wrong}"), false, ["takes us for its peer", "by our account"]),
+        (format!("{home}{implicit}"), false, ["from the first octet, and no port here", "listen_tls"]),
+        (home.clone(), false, ["it dials us in clear", "tls = \"starttls\""]),
+        (
+            format!("{pinned}turn = true").replace("tls = \"starttls\"\n", ""),
+            false,
+            ["to fetch what it has for us", "turn = true"],
+        ),
+    ] {
+        there(&text);
+        b.feedd(&["reload"], &[]);
+        says(&a, &["doctor", "b.example"], good, &words);
+    }
+    // What was wrong is looked at anew, and not told from memory.
+    there(&format!("{home}{pinned}"));
+    b.feedd(&["reload"], &[]);
+    let said = well();
+    assert!(said.contains("its feed to us: connected"), "{said}");
+    // It is to log in here, and does so as somebody that we do not know.
+    let by_account = to_b.replace(&format!("pin = \"{key_b}\""), "ca = \"b.pem\"\naccount = \"b-here\"");
+    fs::copy(b.dir().join("tls/certificate.pem"), a.dir().join("b.pem")).unwrap();
+    fs::write(a.dir().join("peers.toml"), by_account).unwrap();
+    a.feedd(&["reload"], &[]);
+    fs::write(b.dir().join("nobody"), "a wrong password\n").unwrap();
+    there(&format!("{home}{pinned}user = \"nobody\"\npassword_file = \"nobody\"\n"));
+    b.feedd(&["reload"], &[]);
+    says(&a, &["doctor", "b.example"], false, &["its feed to us: waiting", "login"]);
+    // Two of its peers may be us: only the address tells, and both have it.
+    fs::write(
+        b.dir().join("peers.toml"),
+        "[[peer]]\nname = \"c\"\naccept_from = \"loopback\"\n[[peer]]\nname = \"d\"\naccept_from = \"loopback\"\n",
+    )
+    .unwrap();
+    b.feedd(&["reload"], &[]);
+    says(
+        &a,
+        &["doctor", "b.example"],
+        false,
+        &["several of its peers have our address", "a pin or an account"],
+    );
+}
+
+/// Two sites of one name; and one that is dialled with TLS and has none.
+#[test]
+fn doctor_finds_one_identity_at_two_sites_and_tls_that_is_not_there() {
+    let mut a = Site::init("a.example", &[NEWSGROUP]);
+    let mut twin = Site::init_with("a.example", &[NEWSGROUP], &["--self-signed"]);
+    let to_twin = format!(
+        "[[peer]]\nname = \"twin\"\nidentity = \"b.example\"\naddress = \"127.0.0.1:{}\"\ntls = \"starttls\"\npin = \"{}\"\n",
+        twin.port,
+        key(&twin)
+    );
+    fs::write(a.dir().join("peers.toml"), to_twin).unwrap();
+    let back = format!(
+        "[[peer]]\nname = \"c.example\"\naddress = \"127.0.0.1:{}\"\naccept_from = \"loopback\"\ntls = \"starttls\"\npin = \"sha256:{}\"\n",
+        a.port,
+        "7".repeat(64)
+    );
+    fs::write(twin.dir().join("peers.toml"), back).unwrap();
+    a.start();
+    twin.start();
+    says(
+        &a,
+        &["doctor", "twin"],
+        false,
+        &["writes a.example into Path, as this site does", "identity of its own"],
+    );
+    says(
+        &a,
+        &["doctor", "twin"],
+        false,
+        &["with TLS (starttls), and this site has no certificate", "feedd peer key"],
+    );
 }

@@ -49,6 +49,15 @@ impl Client {
         })
     }
 
+    /// By what it is known to be `peer`: `key`, `account` or `address`.
+    pub fn proof_of(&self, peer: &Peer) -> &'static str {
+        match (self.has_key_of(peer), self.has_account_of(peer)) {
+            (true, _) => "key",
+            (false, true) => "account",
+            (false, false) => "address",
+        }
+    }
+
     fn has_key_of(&self, peer: &Peer) -> bool {
         self.shown.as_ref().is_some_and(|shown| peer.keys.iter().any(|&key| shown.is(key)))
     }

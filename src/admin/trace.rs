@@ -76,6 +76,8 @@ pub enum PeerFate {
     Passed,
     /// It was not in the store any more when its turn came.
     Gone,
+    /// It was written into a batch; nobody answers to that.
+    Batched,
 }
 
 /// Where the answers are.
@@ -187,6 +189,7 @@ fn peers(
 /// How it stands by the last reply.
 fn answered(last: &Replied<String>, entry: Option<&LogEntry>, peer: &str, store: &Store) -> PeerFate {
     match (last.code, last.command.as_str()) {
+        (_, feeds::BATCH) => PeerFate::Batched,
         (235 | 239, _) => PeerFate::Accepted,
         (435 | 438, _) | (501, "CHECK") => PeerFate::Refused,
         (431 | 436, _) | (0, _) => {

@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::config::Peer;
 use crate::feed;
 use crate::intake::ImportRules;
+use crate::journal::Journals;
 use crate::transfer::batch::{self, Found};
 use crate::transfer::{Feeder, Totals, Unsent};
 use std::fs::File;
@@ -65,7 +66,11 @@ fn write(arguments: &WriteArguments) -> Result<(), Failure> {
         Some(other) => Err(Failure::because(format!("an unexpected answer: {other:?}"))),
         None => {
             let store = site.open()?;
-            let written = feed::write_batches(&store, &peer);
+            let of = &site.config.site;
+            let journals = Journals::open(None, of.feed_log().as_deref(), of.log_bytes_max)
+                .map_err(|error| Failure::because(format!("the feeds' log: {error}")))?;
+            let written = feed::write_batches(&store, &peer, &journals.feeds);
+            journals.close();
             store.close();
             say(written.map_err(Failure::Because)?.to_string())
         }

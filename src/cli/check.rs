@@ -19,6 +19,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     };
     let of = &site.config.site;
     let mut mistakes = of.check_files();
+    mistakes.extend(site.config.check_peer_files());
     if mistakes.is_empty() {
         mistakes.extend(bad_pem(of));
     }
@@ -78,6 +79,9 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
             peer.send.newsgroups,
             peer.accept.newsgroups
         ))?;
+    }
+    for odd in site.config.check_peers_odd() {
+        say(odd)?;
     }
     Ok(())
 }

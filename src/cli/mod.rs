@@ -86,11 +86,16 @@ enum Command {
     /// $FEEDD_LOG says what is logged: "warn", "info" (the default), "info,feedd::feed=debug", ...
     Run(ConfigFile),
     /// Check feedd.toml and peers.toml: every mistake with its file, line and cure
+    ///
+    /// Also the files and folders that they name, by the rights of who asks: do that as the user that runs feedd. Ends
+    /// with 1 where there is a mistake; what is merely odd is told behind the peers.
     Check(ConfigFile),
     /// Look at what stands between this site and its peers, and say what to mend
     ///
     /// Files, the running site, its ports and certificate; and of each peer name, port, TLS, greeting, login, rights,
-    /// patterns and clock. Ends with 1 where something does not work; what is merely odd is told.
+    /// patterns and clock. A peer that is feedd also tells how this site stands there: what it takes us for, what it sends
+    /// and accepts, its certificate, and what comes of dialling us back, which takes up to 12 seconds. Ends with 1 where
+    /// something does not work; what is merely odd is told.
     Doctor(doctor::Arguments),
     /// Create, remove and list newsgroups
     Group(group::Arguments),
@@ -110,6 +115,9 @@ enum Command {
     /// Check every article in the spool against its checksum, and the index against the spool
     Verify(Report),
     /// Make the running site read its config again
+    ///
+    /// Certificates and keys are read again as well, and logs that were moved are begun anew. With a mistake in the files
+    /// the old config stays in force. SIGHUP does the same.
     Reload(ConfigFile),
     /// Feed articles into the site from files, folders, mbox, rnews batches or tar archives
     Import(import::Arguments),

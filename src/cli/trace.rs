@@ -7,7 +7,7 @@ use crate::admin::trace::{PeerFate, PeerTrace, Sources, Trace, trace as look};
 use crate::admin::{Request, Response};
 use crate::article::MessageId;
 use crate::clock;
-use crate::journal::feeds::Replied;
+use crate::journal::feeds::{BATCH, Replied};
 use chrono::DateTime;
 
 #[derive(clap::Args)]
@@ -69,6 +69,7 @@ fn shown(told: &Trace, now_ms: i64) -> String {
         };
         let what = match (came.code, came.reason.as_str()) {
             (235 | 239 | 240, _) => format!("taken ({})", came.code),
+            (435 | 438, reason) => format!("refused ({}): {reason}", came.code),
             (400 | 431 | 436, reason) => format!("deferred ({}): {reason}", came.code),
             (code, reason) => format!("rejected ({code}): {reason}"),
         };
@@ -150,6 +151,7 @@ fn fate(peer: &PeerTrace, now_ms: i64) -> String {
             says
         }
         PeerFate::Passed => "the feed is beyond it, and its reply is not in the feeds' log".to_owned(),
+        PeerFate::Batched => format!("written into a batch{after}"),
         PeerFate::Gone => "given up: it was not in the store any more, or damaged".to_owned(),
     }
 }
@@ -157,6 +159,9 @@ fn fate(peer: &PeerTrace, now_ms: i64) -> String {
 /// A reply in a line.
 fn replied(reply: &Replied<String>) -> String {
     let at = moment(reply.at_ms);
+    if reply.command == BATCH {
+        return format!("{at}  in {}", reply.words);
+    }
     if reply.code == 0 {
         return format!("{at}  {} (connection {})", reply.words, reply.connection);
     }

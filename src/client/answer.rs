@@ -102,6 +102,11 @@ impl Answers {
 }
 
 impl ClientError {
+    /// Did the server decline with this code?
+    pub fn has_code(&self, code: u16) -> bool {
+        matches!(self, Self::Declined(answer) if answer.code == Code(code))
+    }
+
     /// Is the connection gone, so that another one may have the answer? A 400 says that the server
     /// closes it (RFC 3977 s.3.2.1).
     pub fn is_lost(&self) -> bool {

@@ -147,6 +147,9 @@ impl Client {
 
     /// How we stand with a server that is feedd and has us as a peer (XPEER): keys and values; none when it
     /// does not tell.
+    ///
+    /// # Errors
+    /// Also 493: several of its peers share our address, and it does not know which one asks.
     pub fn peer_view(&mut self) -> Result<Option<Vec<(String, String)>>, ClientError> {
         match self.ask("XPEER", 293) {
             Ok(block) => {
@@ -156,7 +159,7 @@ impl Client {
                 };
                 Ok(Some(text_lines(&block).filter_map(pair).collect()))
             }
-            Err(error @ ClientError::Declined(_)) if !error.is_lost() => Ok(None),
+            Err(error @ ClientError::Declined(_)) if !error.is_lost() && !error.has_code(493) => Ok(None),
             Err(error) => Err(error),
         }
     }

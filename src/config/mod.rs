@@ -111,6 +111,9 @@ pub struct Site {
     pub newslog: Option<PathBuf>,
     /// The feeds' log, likewise.
     pub feedlog: Option<PathBuf>,
+    /// Does the feeds' log tell refused offers (435, 438), too? They are most of what a site with several peers is
+    /// asked, so not by default.
+    pub feedlog_refused: bool,
     /// Octets that each of the two keeps at most, older parts included.
     pub log_bytes_max: u64,
     /// `[limits]`.
@@ -300,6 +303,7 @@ impl Default for Site {
             cutoff_days: None,
             newslog: None,
             feedlog: None,
+            feedlog_refused: false,
             log_bytes_max: LOG_BYTES_MAX,
             limits: Limits::default(),
         }

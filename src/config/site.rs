@@ -10,7 +10,7 @@ use crate::limits::{self, DNS_PORT, NAME_SERVERS_MAX, OWN_IDENTITY_MAX};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "identity",
     "listen",
     "listen_tls",
@@ -20,6 +20,7 @@ const KEYS: [&str; 13] = [
     "cutoff_days",
     "newslog",
     "feedlog",
+    "feedlog_refused",
     "log_bytes_max",
     "tls",
     "access",
@@ -122,6 +123,7 @@ fn read(root: &Section<'_, '_>, site: &mut Site) {
     {
         root.mistake(at, "\"newslog\" and \"feedlog\" are the same file", "give each a file of its own");
     }
+    site.feedlog_refused = root.truth("feedlog_refused", site.feedlog_refused);
     site.log_bytes_max = root.octets("log_bytes_max", LOG_BYTES_MAX, 1 << 20..=1 << 40).value;
     let days = root.number("cutoff_days", 0, 0..=36_500).value;
     site.cutoff_days = u32::try_from(days).ok().filter(|days| *days > 0);

@@ -319,11 +319,17 @@ impl Door for Admission {
         self.feeds.owe(peer, [entry]).map(drop)
     }
 
-    fn view(&self, peer: &str) -> Option<Vec<(&'static str, String)>> {
+    fn view(&self, peer: &str, client: &Client) -> Option<Vec<(&'static str, String)>> {
         let rules = self.rules();
         let peer = rules.peers.iter().find(|known| known.name == peer)?;
         let feed = self.feeds.status().into_iter().find(|feed| feed.peer == peer.name);
-        Some(view::of(rules.config.site.identity.as_str(), peer, feed.as_ref()))
+        let asked = view::Asked {
+            site: &rules.config.site,
+            client,
+            certificate_ends: rules.tls.as_ref().and_then(|tls| tls.not_after),
+            now: clock::now(),
+        };
+        Some(view::of(&asked, peer, feed.as_ref()))
     }
 
     fn takes_turns(&self, peer: &str) -> bool {

@@ -46,11 +46,11 @@ const LOOK_MAX: usize = 100;
 /// Where broken files go.
 const FAILED: &str = "failed";
 
-/// A peer whose articles come in batches.
-pub(super) fn admitted(peer: Arc<Peer>) -> Admitted {
+/// A peer whose articles come in batches. There is no address that it came from: `from` says in the log how it
+/// came.
+pub(super) fn admitted(peer: Arc<Peer>, from: &str) -> Admitted {
     let admitted = Admitted::peer(peer.clone());
-    // There is no address that it came from: the log says how it came.
-    Admitted { relay: Some(Origin::Peers { peers: vec![peer], address: "batch".to_owned() }), ..admitted }
+    Admitted { relay: Some(Origin::Peers { peers: vec![peer], address: from.to_owned() }), ..admitted }
 }
 
 /// Takes what comes, until the site stops.
@@ -281,8 +281,9 @@ async fn read(service: &Arc<Service>, peer: Arc<Peer>, path: PathBuf) -> Taken {
         Ok(pair) => pair,
         Err(error) => return Taken::Trouble(error.to_string()),
     };
-    let serving =
-        net::serve(Transport::unix(far), service.clone(), admitted(peer), None, service.stop.clone());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let admitted = admitted(peer, &format!("batch:{name}"));
+    let serving = net::serve(Transport::unix(far), service.clone(), admitted, None, service.stop.clone());
     let article_bytes_max = service.limits.article_bytes_max;
     let reading = tokio::task::spawn_blocking(move || take(near, &path, article_bytes_max));
     let (taken, ()) = tokio::join!(reading, serving);

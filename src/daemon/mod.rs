@@ -115,6 +115,7 @@ impl Daemon {
         let journals =
             Journals::open(site.news_log().as_deref(), site.feed_log().as_deref(), site.log_bytes_max)
                 .map_err(|error| StartError(format!("the logs of articles cannot be opened: {error}")))?;
+        let journals = Journals { refused: site.feedlog_refused, ..journals };
         service.journals = journals.clone();
         let service = Arc::new(service);
         service.set_lists(config.lists.clone());
@@ -354,7 +355,7 @@ impl admin::server::Control for Daemon {
                 tracing::warn!(peer = %rules.peer, "a batch of a peer that is not in peers.toml");
                 return;
             };
-            batches::admitted(peer.clone())
+            batches::admitted(peer.clone(), "batch")
         };
         let (service, stop) = (self.inner.service.clone(), self.inner.stop.clone());
         let serving = net::serve(Transport::unix(stream), service, admitted, None, stop);

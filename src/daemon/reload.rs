@@ -130,6 +130,7 @@ fn fixed(began: &Site, new: &Site) -> Vec<&'static str> {
         ("cutoff_days", began.cutoff_days != new.cutoff_days),
         ("newslog", began.news_log() != new.news_log()),
         ("feedlog", began.feed_log() != new.feed_log()),
+        ("feedlog_refused", began.feedlog_refused != new.feedlog_refused),
         ("log_bytes_max", began.log_bytes_max != new.log_bytes_max),
         ("[limits]", began.limits != new.limits),
     ])

@@ -17,8 +17,11 @@ use super::controls::Controls;
 use super::exchange::{Exchange, State};
 use super::gate::{Gate, Opening, is_worth_saving, is_young};
 use super::owed::judge;
+use super::rate::Rate;
 use crate::clock;
 use crate::config::{Batch, Peer};
+use crate::journal::feeds::{self, Replied};
+use crate::journal::{Journal, Lines};
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
 use crate::transfer::batch::BatchFile;
 use crate::transport::apart;
@@ -82,8 +85,8 @@ pub(super) fn no_batches(peer: &str) -> String {
 ///
 /// # Errors
 /// One line that says why not; what was written before stays.
-pub fn write_batches(store: &Store, peer: &Peer) -> Result<Written, String> {
-    let mut writing = Writing::resume(store, peer).ok_or_else(|| no_batches(&peer.name))?;
+pub fn write_batches(store: &Store, peer: &Peer, feed_log: &Journal) -> Result<Written, String> {
+    let mut writing = Writing::resume(store, peer, feed_log).ok_or_else(|| no_batches(&peer.name))?;
     let mut written = Written::default();
     loop {
         let one = writing.write_one(&CancellationToken::new())?;
@@ -109,15 +112,17 @@ struct Writing {
     peer: Peer,
     batch: Batch,
     state: PeerState,
+    feed_log: Journal,
 }
 
 impl Writing {
     /// Goes on where it stood. A peer without a state starts at the end of the log, as others do. None if
     /// it is not fed by files.
-    fn resume(store: &Store, peer: &Peer) -> Option<Self> {
+    fn resume(store: &Store, peer: &Peer, feed_log: &Journal) -> Option<Self> {
         let batch = peer.batch.clone().filter(|batch| batch.out.is_some())?;
         let state = store.peer_state(&peer.name).unwrap_or_else(|| super::mend::begin(store, peer));
-        Some(Self { store: store.clone(), peer: peer.clone(), batch, state })
+        let (store, peer, feed_log) = (store.clone(), peer.clone(), feed_log.clone());
+        Some(Self { store, peer, batch, state, feed_log })
     }
 
     /// Writes one batch and moves the cursor behind it; none if nothing is owed. Waits for the disk.
@@ -126,10 +131,14 @@ impl Writing {
         let fail = |error: std::io::Error| format!("{}: {error}", out.display());
         let mut file: Option<BatchFile> = None;
         let mut wire = Vec::new();
+        // What is not there any more is rare.
+        let mut missed = Vec::new();
         for &(seq, _) in &self.state.deferred {
             let (entries, _) = self.log(Seq(seq.0.saturating_sub(1)), 1)?;
             for entry in entries.iter().filter(|entry| entry.seq == seq && is_owed(&self.peer, entry)) {
-                self.add(entry, &out, &mut wire, &mut file)?;
+                if !self.add(entry, &out, &mut wire, &mut file)? {
+                    missed.push(entry.seq);
+                }
             }
         }
         let mut cursor = self.state.cursor;
@@ -148,8 +157,8 @@ impl Writing {
                 if full || is_young(&self.peer, entry).is_some() {
                     break 'reading;
                 }
-                if is_owed(&self.peer, entry) {
-                    self.add(entry, &out, &mut wire, &mut file)?;
+                if is_owed(&self.peer, entry) && !self.add(entry, &out, &mut wire, &mut file)? {
+                    missed.push(entry.seq);
                 }
                 cursor = entry.seq;
             }
@@ -162,6 +171,7 @@ impl Writing {
             let name = format!("{identity}-{from:012}-{:012}-{}", cursor.0, now.unix_s());
             let path = file.publish(&name).map_err(fail)?;
             info!(target: "feedd::feed", peer = %self.peer.name, path = %path.display(), %written, "batch");
+            self.tell(&path, cursor, &missed);
         }
         let deferred = !self.state.deferred.is_empty();
         self.state = PeerState { cursor, deferred: Vec::new() };
@@ -171,21 +181,64 @@ impl Writing {
         Ok(written)
     }
 
+    /// Writes down which articles are in the batch. They are read from the log once more: a batch has room for
+    /// more of them than should be kept in memory.
+    fn tell(&self, path: &Path, to: Seq, missed: &[Seq]) {
+        if !self.feed_log.is_kept() {
+            return;
+        }
+        let mut lines = Lines::default();
+        let words = path.display().to_string();
+        let mut tell = |entries: &[Arc<LogEntry>]| {
+            let in_it = |entry: &&Arc<LogEntry>| is_owed(&self.peer, entry) && !missed.contains(&entry.seq);
+            for entry in entries.iter().filter(in_it) {
+                let replied = Replied {
+                    at_ms: clock::now().unix_ms(),
+                    peer: self.peer.name.as_str(),
+                    seq: entry.seq.0,
+                    command: feeds::BATCH,
+                    code: 0,
+                    waited_ms: 0,
+                    connection: 0,
+                    words: &words,
+                };
+                feeds::replied(&mut lines, &entry.id, &replied);
+            }
+            self.feed_log.append(&mut lines);
+        };
+        for &(seq, _) in &self.state.deferred {
+            let entry =
+                self.log(Seq(seq.0.saturating_sub(1)), 1).map(|(entries, _)| entries).unwrap_or_default();
+            tell(entry.iter().filter(|entry| entry.seq == seq).cloned().collect::<Vec<_>>().as_slice());
+        }
+        let mut at = self.state.cursor;
+        // The batch is there, told of or not.
+        while at < to
+            && let Ok((mut entries, next)) = self.log(at, READ_MAX)
+            && next > at
+        {
+            entries.retain(|entry| entry.seq <= to);
+            tell(&entries);
+            at = next;
+        }
+    }
+
+    /// Adds an article; false where it is not there any more, or damaged.
     fn add(
         &self,
         entry: &LogEntry,
         out: &Path,
         wire: &mut Vec<u8>,
         file: &mut Option<BatchFile>,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let fail = |error: std::io::Error| format!("{}: {error}", out.display());
         match self.read(entry, wire) {
             Ok(()) => {}
-            Err(ReadError::Gone) => return Ok(()),
+            Err(ReadError::Gone) => return Ok(false),
             Err(ReadError::Corrupt(what)) => {
                 error!(target: "feedd::feed", peer = %self.peer.name, id = %entry.id, what,
                     "the article is damaged here and the peer does not get it from us");
-                return Ok(());
+                return Ok(false);
             }
             Err(ReadError::Io(error)) => return Err(format!("reading article {}: {error}", entry.id)),
             Err(ReadError::WouldBlock) => return Err(format!("article {} is not at hand", entry.id)),
@@ -198,7 +251,7 @@ impl Writing {
                 file.insert(new)
             }
         };
-        file.add(wire).map_err(fail)
+        file.add(wire).map_err(fail).map(|()| true)
     }
 
     /// A whole article in wire form.
@@ -228,19 +281,22 @@ pub(super) struct Files {
     pub(super) tip: watch::Receiver<Seq>,
     pub(super) controls: Controls,
     pub(super) gate: Gate,
+    pub(super) feed_log: Journal,
 }
 
 /// Starts the feed of a peer that is fed by files.
 pub(super) fn start(files: Files) -> (Asking, JoinHandle<()>) {
     let (ask, asked) = mpsc::channel(ASKING_MAX);
     // Its place is in the store before this returns: what is accepted from now on is owed.
-    let writing = Writing::resume(&files.store, &files.peer);
+    let writing = Writing::resume(&files.store, &files.peer, &files.feed_log);
     let task = tokio::spawn(async move {
         let Some(writing) = writing else { return };
         let scanned = writing.state.cursor;
         let octets = u64::from(!writing.state.deferred.is_empty());
         let due = Instant::now();
-        let feeding = Feeding { files, writing, asked, scanned, octets, due, read_at: None, told: None };
+        let rate = files.peer.bytes_s_max.map(|octets_s| Rate::new(octets_s, due));
+        let feeding =
+            Feeding { files, writing, asked, scanned, octets, due, rate, read_at: None, told: None };
         feeding.report_cursor();
         feeding.run().await;
     });
@@ -249,6 +305,17 @@ pub(super) fn start(files: Files) -> (Asking, JoinHandle<()>) {
 
 fn is_owed(peer: &Peer, entry: &LogEntry) -> bool {
     judge(peer, entry).is_ok()
+}
+
+/// How many batches are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// As many as are full.
+    NoneIsFull,
+    /// All.
+    NothingIsOwed,
+    /// All, and at once.
+    Asked,
 }
 
 /// The feed, running.
@@ -262,6 +329,8 @@ struct Feeding {
     octets: u64,
     /// When the next batch is written, if anything is owed then.
     due: Instant,
+    /// What may be written in a second, in the long run.
+    rate: Option<Rate>,
     /// The log is not looked at before.
     read_at: Option<Instant>,
     /// The last failure told.
@@ -286,11 +355,15 @@ impl Feeding {
                     self.count().await;
                     let full = self.octets >= self.writing.batch.bytes_max;
                     let is_due = self.due <= now && self.octets > 0;
-                    if (full || is_due) && self.read_at.is_none_or(|at| at <= now || is_due) {
+                    if (full || is_due)
+                        && self.debt().is_none()
+                        && self.read_at.is_none_or(|at| at <= now || is_due)
+                    {
                         // A failure has been told, and is tried again.
-                        let _ = self.write(!is_due).await;
+                        let _ =
+                            self.write(if is_due { Until::NothingIsOwed } else { Until::NoneIsFull }).await;
                     }
-                    if self.due <= now {
+                    if self.due <= now && (self.octets == 0 || self.debt().is_none()) {
                         self.due = now + every;
                     }
                 }
@@ -299,13 +372,16 @@ impl Feeding {
                     self.follow(settled);
                 }
             }
-            let wake = [open.then_some(self.due), self.read_at.filter(|at| *at > now), gate_at];
+            let paid = self.debt().map(|pause| Instant::now() + pause);
+            let due = paid.map_or(self.due, |paid| self.due.max(paid));
+            let full_at = paid.filter(|_| self.octets >= self.writing.batch.bytes_max);
+            let wake = [open.then_some(due), full_at, self.read_at.filter(|at| *at > now), gate_at];
             let wake = wake.into_iter().flatten().min().unwrap_or(now + RETRY);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
                 Some(answer) = self.asked.recv() => {
-                    let written = self.write(false).await;
+                    let written = self.write(Until::Asked).await;
                     // Who asked may have gone.
                     let _ = answer.send(written);
                 }
@@ -362,8 +438,14 @@ impl Feeding {
         }
     }
 
-    /// Writes batches until nothing is owed, or as many as are full.
-    async fn write(&mut self, full_only: bool) -> Result<Written, String> {
+    /// How long nothing more may be written.
+    fn debt(&mut self) -> Option<Duration> {
+        self.rate.as_mut()?.wait(Instant::now())
+    }
+
+    /// Writes batches. One is written whole, and those behind it wait as long as it takes to be worth its
+    /// octets; only an operator who asks for all of them does not wait.
+    async fn write(&mut self, until: Until) -> Result<Written, String> {
         let mut written = Written::default();
         loop {
             let mut writing = self.writing.clone();
@@ -394,11 +476,18 @@ impl Feeding {
             self.scanned = self.writing.state.cursor;
             self.octets = 0;
             self.report_cursor();
-            if full_only {
+            if let Some(rate) = &mut self.rate {
+                rate.spend(usize::try_from(one.octets).unwrap_or(usize::MAX));
+            }
+            let in_debt = self.debt().is_some() && until != Until::Asked;
+            if until == Until::NoneIsFull || in_debt {
                 self.count().await;
             }
-            let goes_on =
-                if full_only { self.octets >= self.writing.batch.bytes_max } else { one.batches > 0 };
+            let goes_on = match until {
+                _ if in_debt => false,
+                Until::NoneIsFull => self.octets >= self.writing.batch.bytes_max,
+                Until::NothingIsOwed | Until::Asked => one.batches > 0,
+            };
             if !goes_on || self.files.controls.stop.is_cancelled() {
                 return Ok(written);
             }

@@ -372,6 +372,7 @@ impl Feeds {
                 tip: self.tip.clone(),
                 controls: controls.clone(),
                 gate,
+                feed_log: self.means().journals.feeds,
             };
             let (batches, task) = batch::start(files);
             let batches = Some(batches);

@@ -8,10 +8,12 @@
 //! ```
 //!
 //! `<`: when, who brought it, its seq (`-`: it was not kept), Message-ID (`?`: none), by which command,
-//! the reply's code, from which address, why it was rejected or deferred. `>`: when the peer answered,
+//! the reply's code, from which address, why it was rejected or deferred (and, where `feedlog_refused` asks for
+//! that, refused: 435, 438). `>`: when the peer answered,
 //! the peer, seq, Message-ID, to which command (`-`: none, it was put off or given up by ourselves),
 //! the reply's code (0: none), milliseconds since the offer, the number of the connection, and the
-//! peer's words unless it took the article.
+//! peer's words unless it took the article. `BATCH` is no command: the article was written into a batch,
+//! whose file takes the place of the words.
 
 use super::Lines;
 use crate::article::MessageId;
@@ -21,6 +23,9 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
+
+/// What stands in the place of the command where an article was written into a batch.
+pub const BATCH: &str = "BATCH";
 
 /// An article that somebody brought. `W` is `&str` in writing, `String` in reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

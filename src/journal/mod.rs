@@ -36,6 +36,8 @@ pub struct Journals {
     pub news: Journal,
     /// Articles that came and replies of peers.
     pub feeds: Journal,
+    /// Does the second have a line for each offer that was refused, too?
+    pub refused: bool,
 }
 
 impl Journals {
@@ -49,7 +51,7 @@ impl Journals {
             Some(path) => Journal::open(path, bytes_max),
             None => Ok(Journal::default()),
         };
-        Ok(Self { news: open(news)?, feeds: open(feeds)? })
+        Ok(Self { news: open(news)?, feeds: open(feeds)?, refused: false })
     }
 
     /// The files have been moved: begins new ones.

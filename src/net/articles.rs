@@ -26,7 +26,7 @@ impl Connection {
         }
         let Some(origin) = &self.admitted.relay else { return };
         let offer = self.service.intake.offer(origin, id);
-        self.count_offer(&offer);
+        self.count_offer("CHECK", 438, id, &offer);
         let out = self.ledger.tail(&mut self.out);
         match &offer {
             Offer::Wanted(_) => reply::check(id, Ok(()), out),
@@ -41,7 +41,7 @@ impl Connection {
         }
         let Some(origin) = &self.admitted.relay else { return };
         let offer = self.service.intake.offer(origin, &id);
-        self.count_offer(&offer);
+        self.count_offer("IHAVE", 435, &id, &offer);
         let out = self.ledger.tail(&mut self.out);
         match offer {
             Offer::Wanted(held) => {

@@ -137,8 +137,8 @@ pub trait Door: Send + Sync {
         Err("there is no feed to it".to_owned())
     }
 
-    /// XPEER: how this peer stands here, as keys and values; none when it is no peer.
-    fn view(&self, _peer: &str) -> Option<Vec<(&'static str, String)>> {
+    /// XPEER: how this peer stands here, as keys and values; none when it is no peer. `client`: as whom it asks.
+    fn view(&self, _peer: &str, _client: &Client) -> Option<Vec<(&'static str, String)>> {
         None
     }
 

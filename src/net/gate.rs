@@ -233,8 +233,8 @@ impl Connection {
 
     /// XPEER: what concerns the peer, and nobody else.
     pub(super) fn peer_view(&mut self) {
-        let door = self.entry.as_ref().map(|entry| &entry.door).zip(self.admitted.peer_name());
-        let view = door.and_then(|(door, peer)| door.view(peer));
+        let asking = self.entry.as_ref().zip(self.admitted.peer_name());
+        let view = asking.and_then(|(entry, peer)| entry.door.view(peer, &entry.client));
         reply::peer_view(view.as_deref(), &mut self.out);
     }
 

@@ -39,8 +39,17 @@ impl Connection {
         self.guest.as_mut()
     }
 
-    /// Counts what was answered to CHECK or IHAVE. What is wanted counts when it is here.
-    pub(super) fn count_offer(&mut self, offer: &Offer) {
+    /// Counts what was answered to CHECK or IHAVE, and tells of what was refused where that is wanted. What is
+    /// wanted counts when it is here.
+    pub(super) fn count_offer(&mut self, command: &'static str, code: u16, id: &MessageId, offer: &Offer) {
+        if let (Offer::Refused(reason), true) = (offer, self.service.journals.refused) {
+            let (from, address, _) = self.bringer(Via::Ihave);
+            let (at_ms, reason) = (clock::now().unix_ms(), reason.to_string());
+            let came = Came { at_ms, from, seq: None, command, code, address, reason: &reason };
+            let mut lines = Lines::default();
+            feeds::came(&mut lines, Some(id), &came);
+            self.service.journals.feeds.append(&mut lines);
+        }
         let Some(guest) = self.guest() else { return };
         match offer {
             Offer::Wanted(_) => {}

@@ -1,7 +1,8 @@
 //! The news log, as INN's own tools read it, and its rotation.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::support::articles::{message_id, relayed};
@@ -80,6 +81,85 @@ fn a_moved_log_is_begun_anew_and_none_is_kept_where_none_is_wanted() {
     assert!(post(&site, &message_id("news", 10), NEWSGROUP).starts_with("240"));
     site.stop();
     assert!(!site.dir().join("data/log").exists());
+}
+
+#[test]
+fn refused_offers_are_told_where_that_is_wanted() {
+    let mut site = busy_site();
+    let feeds = site.dir().join("data/log/feeds");
+    let id = message_id("news", 1);
+    let refused = |command: &str, code: u16| {
+        text_of(&feeds)
+            .lines()
+            .any(|line| line.contains(&format!("{id} {command} {code} 127.0.0.1 Duplicate")))
+    };
+    let told = |site: &Site| {
+        for code in ["438", "435"] {
+            let command = if code == "438" { "CHECK" } else { "IHAVE" };
+            let said = site.client().ask(&format!("{command} {id}")).unwrap();
+            assert!(said.starts_with(code), "{said}");
+        }
+        let marker = message_id("news", 100 + u64::from(site.pid()));
+        assert!(post(site, &marker, NEWSGROUP).starts_with("240"));
+        assert!(wait_until(WITHIN, || text_of(&feeds).contains(&marker)));
+    };
+    told(&site);
+    assert!(!refused("CHECK", 438) && !refused("IHAVE", 435), "{}", text_of(&feeds));
+    site.stop();
+    let text = fs::read_to_string(site.config()).unwrap();
+    let (usual, wanted) = ("feedlog_refused = false", "feedlog_refused = true");
+    assert!(text.contains(usual));
+    fs::write(site.config(), text.replace(usual, wanted)).unwrap();
+    site.start();
+    told(&site);
+    assert!(wait_until(WITHIN, || refused("CHECK", 438) && refused("IHAVE", 435)), "{}", text_of(&feeds));
+    let story = site.feedd(&["trace"], &[&id]);
+    assert!(story.contains("from load (127.0.0.1) by CHECK: refused (438): Duplicate"), "{story}");
+}
+
+/// The example in deploy/, as it stands there but for the place, the user and the service.
+#[test]
+#[ignore = "needs logrotate"]
+fn logrotate_moves_both_logs_and_nothing_is_lost() {
+    let logrotate = "/usr/sbin/logrotate";
+    if !Path::new(logrotate).exists() {
+        eprintln!("skipped: {logrotate} is not installed");
+        return;
+    }
+    let site = busy_site();
+    let example = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/logrotate")).unwrap();
+    let mut rules = example.clone();
+    for (there, here) in [
+        ("/var/lib/feedd", site.dir().display().to_string()),
+        ("    su news news\n", String::new()),
+        ("systemctl reload feedd.service", format!("kill -HUP {}", site.pid())),
+    ] {
+        assert!(rules.contains(there), "{there}");
+        rules = rules.replace(there, &here);
+    }
+    let config = site.dir().join("rotate");
+    fs::write(&config, rules).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    let folder = site.dir().join("data/log");
+    let feeds = folder.join("feeds");
+    let text = || (text_of(&news(&site)), text_of(&feeds));
+    assert!(wait_until(WITHIN, || text().1.lines().count() >= 4), "{:?}", text());
+    let before = text();
+    let state = site.dir().join("state");
+    let run = Command::new(logrotate).args(["--force", "--state"]).arg(&state).arg(&config).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let dated = |name: &str| {
+        let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let own =
+            |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{name}-"));
+        names.filter(own).map(|path| text_of(&path)).collect::<String>()
+    };
+    assert_eq!((dated("news"), dated("feeds")), before, "what was written is in the dated files");
+    let id = message_id("news", 9);
+    assert!(post(&site, &id, NEWSGROUP).starts_with("240"));
+    let anew = || text().0.contains(&id) && text().1.contains(&id);
+    assert!(wait_until(WITHIN, anew), "{:?}", text());
+    assert_eq!((dated("news"), dated("feeds")), before, "and nothing more comes to them");
 }
 
 /// INN's own report on the log. Needs Debian's inn2.

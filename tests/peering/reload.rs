@@ -99,6 +99,45 @@ fn a_feed_keeps_its_connection_when_its_peer_did_not_change() {
     assert_eq!(counter(&receiver, "connections_total"), before + 1);
 }
 
+/// A feed that runs shows the new certificate when it connects again, and believes the new authority.
+#[test]
+fn a_new_certificate_counts_from_the_next_dial() {
+    let (mut a, mut b) = (secure("a.example"), secure("b.example"));
+    let [new_a, new_b] = ["a.example", "127.0.0.1"].map(Shown::new);
+    let put = |site: &Site, shown: &Shown| {
+        fs::write(site.dir().join("tls/certificate.pem"), &shown.certificate).unwrap();
+        fs::write(site.dir().join("tls/key.pem"), &shown.key).unwrap();
+    };
+    fs::copy(b.dir().join("tls/certificate.pem"), a.dir().join("b.pem")).unwrap();
+    write_peers(&b, &peer("a", &format!("pin = [\"{}\", \"{}\"]", key_of(&a), new_a.fingerprint())));
+    let address = format!("address = \"127.0.0.1:{}\"", b.port);
+    write_peers(&a, &peer("b", &format!("{address}\ntls = \"starttls\"\nca = \"b.pem\"")));
+    b.start();
+    a.start();
+    until_state(&a, "b", "connected");
+    let post = |n: u64| {
+        let id = message_id("certificate", n);
+        assert!(a.client().post(&posted(Some(&id), NEWSGROUP, 500)).unwrap().starts_with("240"));
+        id
+    };
+    let has = |site: &Site, id: &str| wait_until(WITHIN, || site.client().has(id));
+    assert!(has(&b, &post(1)), "{}", b.log());
+    put(&a, &new_a);
+    a.feedd(&["reload"], &[]);
+    let since = feed(&a, "b")["since_ms"].clone();
+    assert!(since.is_i64(), "nobody was cut off: {}", feed(&a, "b"));
+    assert!(has(&b, &post(2)), "{}", b.log());
+    assert_eq!(feed(&a, "b")["since_ms"], since, "still the same connection");
+    // The other site knows the new key only, and has a new certificate itself.
+    b.stop();
+    write_peers(&b, &peer("a", &format!("pin = \"{}\"", new_a.fingerprint())));
+    put(&b, &new_b);
+    fs::write(a.dir().join("b.pem"), &new_b.certificate).unwrap();
+    b.start();
+    let third = post(3);
+    assert!(has(&b, &third), "{}\n{}", a.log(), b.log());
+}
+
 #[test]
 fn a_certificate_that_is_about_to_end_is_told() {
     let mut site = secure("here.example");

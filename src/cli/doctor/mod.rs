@@ -21,8 +21,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Days before its end at which a certificate is told of.
-const EXPIRES_DAYS: i64 = 14;
 /// Octets that the data folder's disk should have left.
 const FREE_MIN: u64 = 1 << 30;
 /// How long one of our own ports may take.
@@ -252,7 +250,7 @@ fn certificate(path: &Path, identity: &str, findings: &mut Findings) {
         let cure = "renew it, and feedd reload";
         if days < 0 {
             findings.wrong(format!("{}: the certificate has expired", path.display()), cure);
-        } else if days < EXPIRES_DAYS {
+        } else if days < peer::CLOSE_TO_ITS_END_DAYS {
             findings.odd(format!("{}: the certificate expires in {days} days", path.display()), cure);
         }
     }

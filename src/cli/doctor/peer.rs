@@ -5,7 +5,7 @@ use crate::accounts::Accounts;
 use crate::cli::site::Site;
 use crate::client::{Client, ClientError, Login, Password, Security, Server};
 use crate::clock;
-use crate::config::{Dial, DialAddress, DialTls, Peer, Source};
+use crate::config::{self, Dial, DialAddress, DialTls, Peer, Source};
 use crate::feed::{FeedStatus, service_of};
 use crate::tls::client::{OwnCertificate, Verification};
 use crate::transport::{Machine, Network, Service, ServiceRecord, arrange, is_hidden, is_in_dns, wait_for};
@@ -15,11 +15,21 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Seconds that clocks may differ: an article may be dated a day ahead, but people read times.
-const CLOCKS_S: i64 = 300;
+const CLOCKS_S: i64 = 60;
+/// Days before its end at which a certificate is told of.
+pub(super) const CLOSE_TO_ITS_END_DAYS: i64 = 14;
 /// Articles that a feed may be behind before it is told.
 const BEHIND: u64 = 10_000;
+
+/// This site, as far as peers are compared with it.
+pub(super) struct Ours<'a> {
+    pub(super) site: &'a config::Site,
+    /// Its newsgroups.
+    pub(super) newsgroups: &'a [String],
+}
 
 pub(super) fn look_at(
     peer: &Peer,
@@ -53,7 +63,7 @@ pub(super) fn look_at(
     if let Some(feed) = feed {
         state(feed, findings);
     }
-    let identity = site.config.site.identity.as_str();
+    let ours = Ours { site: &site.config.site, newsgroups };
     match &peer.dial {
         None => {}
         Some(dial) if dial.proxy.is_some() => {
@@ -63,7 +73,7 @@ pub(super) fn look_at(
         }
         Some(dial) => {
             for address in &dial.addresses {
-                dialled(peer, dial, address, (identity, newsgroups), &network, certificate, findings);
+                dialled(peer, dial, address, &ours, &network, certificate, findings);
             }
         }
     }
@@ -184,7 +194,7 @@ fn dialled(
     peer: &Peer,
     dial: &Dial,
     address: &DialAddress,
-    (identity, newsgroups): (&str, &[String]),
+    ours: &Ours<'_>,
     network: &Machine,
     certificate: Option<&Arc<OwnCertificate>>,
     findings: &mut Findings,
@@ -213,6 +223,7 @@ fn dialled(
             }
         },
     }
+    let begun = Instant::now();
     let mut client = match Client::connect(&server) {
         Ok(client) => client,
         Err(error) => return unreachable_by(&at, dial, &error, findings),
@@ -275,16 +286,22 @@ fn dialled(
             );
         }
     }
-    if known.as_ref().is_some_and(|known| known.streaming)
-        && let Ok(Some(view)) = client.peer_view()
-    {
-        both::compare(&at, identity, peer, newsgroups, &view, findings);
+    if known.as_ref().is_some_and(|known| known.streaming) {
+        match both::ask(&mut client, begun) {
+            Ok(Some(view)) => both::compare(&at, ours, peer, &view, findings),
+            Err(error) if error.has_code(493) => findings.odd(
+                format!("{at}: several of its peers have our address, and it does not know which we are"),
+                "its operator: a pin or an account in each of those blocks tells them apart",
+            ),
+            // No feedd; or the connection is lost, and what follows says so.
+            Ok(None) | Err(_) => {}
+        }
     }
     if known.as_ref().is_some_and(|known| known.reader)
         && let Ok(theirs) = client.list(None)
         && !theirs.is_empty()
         && !theirs.iter().any(|group| {
-            peer.send.newsgroups.wants([group.name.as_str()]) && newsgroups.contains(&group.name)
+            peer.send.newsgroups.wants([group.name.as_str()]) && ours.newsgroups.contains(&group.name)
         })
     {
         findings.odd(

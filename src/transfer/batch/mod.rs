@@ -12,6 +12,7 @@
 //! | [`read`] | a whole file: what is packed is unpacked, whatever its first line says |
 //! | `write` | a file that is there whole or not at all |
 //! | `lzw` | what compress(1) makes |
+//! | `xz` | what unpacking xz would cost, before it is paid |
 //!
 //! What is read comes from outside: counts lie, files end early, a little file unpacks to a large one.
 //! Memory is bounded by one article and by what the unpacking takes, and what a file unpacks to by
@@ -21,6 +22,7 @@ mod lzw;
 mod read;
 pub mod rnews;
 mod write;
+mod xz;
 
 pub use read::{Packing, UNPACKED_MAX, read, skip_line, unpack};
 pub use write::{BatchFile, is_unfinished};

@@ -1,6 +1,7 @@
 //! Reading a batch from its first octet: heads, packing, marks.
 
 use super::lzw::LzwReader;
+use super::xz::Walked;
 use super::{Found, HEAD, article_or_not, rnews};
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
@@ -14,8 +15,6 @@ const DEPTH_MAX: usize = 4;
 const LINE_MAX: u64 = 512;
 /// Octets that tell what follows; those of a packed file's own head among them.
 const MAGIC_LEN: u64 = 64;
-/// Octets of the dictionary that unpacking xz may take: what its strongest preset asks for.
-const DICTIONARY_MAX: u32 = 64 << 20;
 
 /// How something is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,46 +42,13 @@ impl Packing {
 /// What is packed in `input`, from its first octet on.
 ///
 /// # Errors
-/// As `input` has them; `InvalidData` where unpacking would take too much memory.
-pub fn unpack<'a>(packing: Packing, mut input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+/// As `input` has them. What would take too much memory ends in `InvalidData` when it is read.
+pub fn unpack<'a>(packing: Packing, input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing {
         Packing::Lzw => Box::new(LzwReader::new(input)?),
         Packing::Gzip => Box::new(MultiGzDecoder::new(input)),
-        Packing::Xz => {
-            let mut head = Vec::new();
-            (&mut input).take(MAGIC_LEN).read_to_end(&mut head)?;
-            if dictionary(&head).is_some_and(|octets| octets > DICTIONARY_MAX) {
-                return Err(io::Error::new(ErrorKind::InvalidData, "xz with a dictionary above 64 MiB"));
-            }
-            Box::new(XzReader::new(Cursor::new(head).chain(input), true))
-        }
+        Packing::Xz => Box::new(XzReader::new(Walked::new(input), true)),
     })
-}
-
-/// Octets of the dictionary that the first block of an xz file asks for, by the properties of its LZMA2
-/// filter (xz-file-format s.3.1, s.5.3.1); none where that is not found.
-fn dictionary(head: &[u8]) -> Option<u32> {
-    let mut rest = head.get(12..)?.iter().copied();
-    let (_size, flags) = (rest.next()?, rest.next()?);
-    // Two sizes, if they are told: the last octet of each has no high bit.
-    for _ in 0..(u32::from(flags & 0x40 != 0) + u32::from(flags & 0x80 != 0)) {
-        while rest.next()? & 0x80 != 0 {}
-    }
-    for _ in 0..=(flags & 3) {
-        let (id, properties_len) = (rest.next()?, rest.next()?);
-        let first = if properties_len > 0 { rest.next()? } else { 0 };
-        if id == 0x21 {
-            let bits = u32::from(first & 0x3f);
-            return Some(match bits {
-                40.. => u32::MAX,
-                bits => (2 | (bits & 1)).checked_shl(bits / 2 + 11).unwrap_or(u32::MAX),
-            });
-        }
-        for _ in 1..properties_len {
-            rest.next()?;
-        }
-    }
-    None
 }
 
 /// Passes over a line.
@@ -271,10 +237,8 @@ mod tests {
     #[test]
     fn a_dictionary_that_takes_all_memory_is_refused() {
         let mut greedy = xz(BATCH);
-        assert_eq!(dictionary(&greedy), Some(256 << 10));
         let at = greedy.windows(2).position(|pair| pair == [0x21, 1]).unwrap() + 2;
         greedy[at] = 40;
-        assert_eq!(dictionary(&greedy), Some(u32::MAX));
         assert_eq!(articles(&greedy).1, Some(ErrorKind::InvalidData));
     }
 
