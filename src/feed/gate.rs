@@ -31,9 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SCHEDULE_EVERY: Duration = Duration::from_secs(60);
 const MINUTES_OF_DAY: u16 = 24 * 60;
 
-/// The exchanges of all feeds, by peer.
+/// What the feeds of a site know of each other, for backups: several [`Feeds`](super::Feeds) may share it.
 #[derive(Clone, Default)]
-pub(super) struct Neighbours(Arc<Mutex<HashMap<String, Weak<Exchange>>>>);
+pub struct Neighbours(Arc<Mutex<HashMap<String, Weak<Exchange>>>>);
 
 impl Neighbours {
     pub(super) fn add(&self, peer: &str, exchange: &Arc<Exchange>) {

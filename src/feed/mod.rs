@@ -46,6 +46,7 @@ mod talk;
 mod turn;
 
 pub use batch::{Written, write_batches};
+pub use gate::Neighbours;
 pub use sync::{Agreement, SyncReport};
 pub use turn::{Host, Serving};
 
@@ -57,7 +58,7 @@ use crate::store::{Seq, Store, Wait};
 use crate::tls::client::OwnCertificate;
 use crate::transport::{Machine, Network, Transport};
 use exchange::{Exchange, State};
-use gate::{Gate, Neighbours};
+use gate::Gate;
 use news::Follower;
 use scheduler::{Controls, Scheduler, Span};
 use std::collections::BTreeMap;
@@ -144,12 +145,20 @@ pub struct Means {
     pub host: Option<Arc<dyn Host>>,
     /// Where articles and replies are written down.
     pub journals: Journals,
+    /// The site's other feeds.
+    pub neighbours: Neighbours,
 }
 
 impl Default for Means {
     /// This machine's network, no certificate and no server.
     fn default() -> Self {
-        Self { network: Machine::network(), certificate: None, host: None, journals: Journals::default() }
+        Self {
+            network: Machine::network(),
+            certificate: None,
+            host: None,
+            journals: Journals::default(),
+            neighbours: Neighbours::default(),
+        }
     }
 }
 
@@ -186,8 +195,8 @@ impl Feeds {
             let follower = Follower { store, journal, peers: peers_now, tip, stop: stop.clone(), told };
             (stop, tokio::spawn(follower.run()))
         });
+        let neighbours = means.neighbours.clone();
         let (means, running, news) = (Mutex::new(means), Mutex::default(), Mutex::new(news));
-        let neighbours = Neighbours::default();
         let feeds = Self { means, neighbours, store, tip, running, known, news };
         for peer in peers {
             feeds.start_peer(peer);

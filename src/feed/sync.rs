@@ -17,6 +17,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::Peer;
 use crate::store::{Known, LogEntry, Seq, Store, Wait};
 use crate::sync::{AHEAD_S, BUCKET_S, Ranges, Summary};
+use crate::transport::apart;
 use crate::wildmat::Wildmat;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -415,7 +416,7 @@ impl Comparing<'_> {
 async fn first_seq(store: &Store, since_s: i64) -> Seq {
     let store = store.clone();
     let first = Timestamp::from_unix_s(since_s).plus_s(-AHEAD_S);
-    let found = tokio::task::spawn_blocking(move || store.seq_before(first)).await;
+    let found = apart(move || store.seq_before(first)).await;
     found.unwrap_or_default()
 }
 
@@ -429,7 +430,7 @@ async fn scan(
     let mut after = first_seq(store, ranges.first()).await;
     loop {
         let reading = store.clone();
-        let read = tokio::task::spawn_blocking(move || reading.log(after, ENTRIES, Wait::Disk)).await;
+        let read = apart(move || reading.log(after, ENTRIES, Wait::Disk)).await;
         let (entries, next) = read
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("the log cannot be read: {error:?}"))?;

@@ -1,6 +1,7 @@
 //! What was posted, what sites have said, and which article numbers were seen: kept beside the sites,
 //! so that what they have afterwards can be held against it.
 
+use crate::dice::now_ms;
 use feedd::store::{Seq, Store, Wait};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -43,6 +44,10 @@ pub struct Facts {
     numbers: BTreeMap<(usize, String), String>,
     /// Where each article was filed.
     filed: BTreeMap<(usize, String), String>,
+    /// When each article was first seen at each site, and from whom it came.
+    seen: BTreeMap<(usize, String), (u64, String)>,
+    /// Attempts of sites to reach others: when, who and whom.
+    pub dials: Vec<(u64, usize, usize)>,
     /// What is wrong.
     pub wrong: Vec<String>,
 }
@@ -92,6 +97,7 @@ impl Ledger {
             if !seen.insert(id.clone()) {
                 facts.wrong.push(format!("s{site}: {id} is in the log twice"));
             }
+            facts.seen.entry((site, id.clone())).or_insert_with(|| (now_ms(), entry.source.to_string()));
             let before = facts.filed.entry((site, id.clone())).or_insert_with(|| entry.numbers.clone());
             if *before != entry.numbers {
                 let wrong = format!("s{site}: {id} was {before} and is {}", entry.numbers);
@@ -118,6 +124,16 @@ impl Ledger {
             .map(|((_, id), numbers)| format!("s{site}: {id} ({numbers}) was there before a crash"))
             .collect();
         facts.wrong.extend(lost);
+    }
+
+    /// A site tries to reach another one.
+    pub fn dialled(&self, from: usize, to: usize) {
+        self.facts().dials.push((now_ms(), from, to));
+    }
+
+    /// When an article was first seen at a site, and from which peer it came there.
+    pub fn seen(&self, site: usize, id: &str) -> Option<(u64, String)> {
+        self.facts().seen.get(&(site, id.to_owned())).cloned()
     }
 
     /// The article of a number at a site (`newsgroup:number`).

@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
+mod contracts;
 mod dice;
 mod disk;
+mod epilogue;
 mod ledger;
 mod network;
 mod offerer;
