@@ -350,6 +350,19 @@ fn a_peer_is_written_behind_what_the_operator_wrote() {
     );
     fs::write(&peers, &written).unwrap();
     assert!(site.feedd(&["reload"], &[]).starts_with("reloaded"));
+
+    // Taken out again, it leaves what was there before; one that another needs stays.
+    let backup = format!("{written}\n[[peer]]\nname = \"d\"\naddress = \"d.example\"\nbackup_of = \"b\"\n");
+    fs::write(&peers, &backup).unwrap();
+    for (name, words) in [("nobody", "no peer \"nobody\""), ("b", "nothing was written")] {
+        let (good, _, err) = run(FEEDD, &["peer", "remove", "-c", config.to_str().unwrap(), name]);
+        assert!(!good && err.contains(words) && err.lines().count() == 1, "{err}");
+        assert_eq!(fs::read_to_string(&peers).unwrap(), backup);
+    }
+    assert!(site.feedd(&["peer", "remove"], &["d"]).contains("running site has let go"));
+    assert!(site.feedd(&["peer", "remove"], &["b"]).contains("out of"));
+    assert_eq!(fs::read_to_string(&peers).unwrap().trim_end(), text.trim_end());
+    assert_eq!(json(&site.feedd(&["peer", "list", "--json"], &[])).as_array().unwrap().len(), 0);
 }
 
 #[test]

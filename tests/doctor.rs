@@ -171,3 +171,74 @@ fn two_sites_that_fit_are_well() {
     b.feedd(&["reload"], &[]);
     says(&a, &["doctor", "b"], false, &["takes no articles from us", "feedd peer key"]);
 }
+
+/// What is wrong at the other end, seen from here.
+#[test]
+fn doctor_sees_both_ends() {
+    let site = |identity| Site::init_with(identity, &[NEWSGROUP, "test.b", "test.c"], &["--self-signed"]);
+    let (mut a, mut b) = (site("a.example"), site("b.example"));
+    let key = |site: &Site| -> String {
+        let shown: serde_json::Value =
+            serde_json::from_str(&site.feedd(&["peer", "key", "--json"], &[])).unwrap();
+        shown["key"].as_str().unwrap().to_owned()
+    };
+    let (key_a, key_b) = (key(&a), key(&b));
+    let peers = |site: &Site, other: &Site, key: &str, text: &str| {
+        let block = format!(
+            "[[peer]]\nname = \"{}\"\naddress = \"127.0.0.1:{}\"\ntls = \"starttls\"\npin = \"{key}\"\n{text}\n",
+            other.identity, other.port
+        );
+        fs::write(site.dir().join("peers.toml"), block).unwrap();
+    };
+    peers(&a, &b, &key_b, "");
+    peers(&b, &a, &key_a, "");
+    a.start();
+    b.start();
+    let all_well = || run(&a, &["doctor", "b.example"]);
+    let feeds = |said: &str| said.contains("its feed to us: connected") && said.contains("agreed on fits");
+    assert!(wait_until(WITHIN, || feeds(&all_well().1)), "{}", all_well().1);
+    assert!(all_well().0, "{}", all_well().1);
+
+    let other = format!("address = \"127.0.0.1:{}\"\n", free_port());
+    for (text, good, words) in [
+        ("identity = \"other.example\"", false, ["knows us as other.example", "identity = \"a.example\""]),
+        ("accept = \"*,!test.a\"", true, ["we send test.a", "mend send here"]),
+        ("accept = \"test.a,@test.b\"", true, ["we send test.b, test.c", "accept there"]),
+        (
+            "accept = { bytes_max = 20000 }",
+            true,
+            ["it takes articles of so many octets up to 20000", "same limit"],
+        ),
+    ] {
+        peers(&b, &a, &key_a, text);
+        b.feedd(&["reload"], &[]);
+        says(&a, &["doctor", "b.example"], good, &words);
+    }
+    // It sends what we keep out.
+    peers(&b, &a, &key_a, "");
+    b.feedd(&["reload"], &[]);
+    peers(&a, &b, &key_b, "accept = \"*,!test.c\"");
+    says(
+        &a,
+        &["doctor", "b.example"],
+        true,
+        &["it sends test.c, and accept here keeps it out", "send there"],
+    );
+    // It does not reach us: nobody is where it dials; and the key there is another.
+    peers(&a, &b, &key_b, "");
+    let wrong = format!("sha256:{}", "7".repeat(64));
+    let there = |address: &str, pin: &str| {
+        format!(
+            "[[peer]]\nname = \"a.example\"\n{address}tls = \"starttls\"\npin = [\"{pin}\", \"{key_a}\"]\n"
+        )
+    };
+    fs::write(b.dir().join("peers.toml"), there(&other, &wrong)).unwrap();
+    b.feedd(&["reload"], &[]);
+    let refused = || run(&a, &["doctor", "b.example"]).1.contains("its feed to us: waiting");
+    assert!(wait_until(WITHIN, refused), "{}", run(&a, &["doctor", "b.example"]).1);
+    says(&a, &["doctor", "b.example"], false, &["its feed to us: waiting", "refused", "mend what it says"]);
+    // It has no way to us.
+    fs::write(b.dir().join("peers.toml"), there("", &wrong).replace("tls = \"starttls\"\n", "")).unwrap();
+    b.feedd(&["reload"], &[]);
+    says(&a, &["doctor", "b.example"], true, &["sends us nothing", "no way to us"]);
+}

@@ -14,6 +14,10 @@ use crate::support::site::Site;
 
 const ARTICLES: u64 = 600_000;
 const QUICK: u64 = 6_000;
+/// Of so many articles and one more, A lacks one and C another one.
+const KEPT: u64 = 600;
+const A_LACKS: u64 = 1;
+const C_LACKS: u64 = 2;
 /// No progress for so long ends it.
 const STUCK: Duration = Duration::from_secs(60);
 
@@ -26,9 +30,7 @@ pub fn measure(quick: bool, with_inn: bool) -> Result<(), String> {
     let folder = temp_dir();
     let batch = folder.path().join("batch");
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_secs() as i64;
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(&batch).map_err(|e| e.to_string())?);
-    let octets = Articles::new(1, count, now_s).write_batch(&mut out).map_err(|e| e.to_string())?;
-    drop(out);
+    let octets = write_without(A_LACKS, &batch, count, now_s)?;
     println!(
         "{count} articles, {:.0} MB, {:.0} octets each",
         octets as f64 / 1e6,
@@ -66,10 +68,9 @@ pub fn measure(quick: bool, with_inn: bool) -> Result<(), String> {
     if at_b != count {
         return Err("B does not have them all".to_owned());
     }
-    let began = Instant::now();
-    let proof = a.feedd(&["sync"], &["b"]);
-    println!("{} ({:.1} s)", proof.lines().next().unwrap_or_default(), began.elapsed().as_secs_f64());
+    prove(&a, "b");
     b.stop();
+    differ(&a, &names, count, now_s, &batch)?;
     if !with_inn || !crate::support::inn::is_installed() {
         println!("INN is left out.");
         return Ok(());
@@ -84,7 +85,45 @@ pub fn measure(quick: bool, with_inn: bool) -> Result<(), String> {
     let mut watched = Watched::new(&a, "inn", count);
     let took = watched.until_level()?;
     report("INN", &watched, took, stored_s, inn.innd_pid());
+    prove(&a, "inn");
     Ok(())
+}
+
+/// Writes `count` articles as a batch, of a few more of which those of one kind are left out.
+fn write_without(kind: u64, path: &Path, count: u64, now_s: i64) -> Result<u64, String> {
+    let file = File::create(path).map_err(|e| e.to_string())?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let all = Articles::new(1, count / KEPT * (KEPT + 1), now_s);
+    all.write_some(|number| number % (KEPT + 1) != kind, &mut out).map_err(|e| e.to_string())
+}
+
+/// A site that has as much as A, and lacks one of 601 articles that A has, and A as many of its own.
+fn differ(a: &Site, names: &[&str], count: u64, now_s: i64, batch: &Path) -> Result<(), String> {
+    write_without(C_LACKS, batch, count, now_s)?;
+    let mut c = Site::init("c.example", names);
+    c.start();
+    c.feedd(&["import"], &["--no-cutoff", batch.to_str().unwrap_or_default()]);
+    for (site, other) in [(a, &c), (&c, a)] {
+        let (name, address) = (&other.identity, format!("127.0.0.1:{}", other.port));
+        site.feedd(&["peer", "add"], &[name, "--address", &address, "--identity", name]);
+    }
+    println!("C has as many, {} of them others:", count / KEPT);
+    prove(a, "c.example");
+    println!(
+        "  A {} MB anonymous now, C {} MB",
+        status_kib(a.pid(), "RssAnon") / 1024,
+        status_kib(c.pid(), "RssAnon") / 1024
+    );
+    c.stop();
+    Ok(())
+}
+
+/// Prints what `feedd sync` says at its end, and how long it took; it fails where an article is missing.
+fn prove(a: &Site, peer: &str) {
+    let began = Instant::now();
+    let said = a.feedd(&["sync"], &[peer]);
+    let lines: Vec<&str> = said.lines().take(2).map(str::trim).collect();
+    println!("{} ({:.1} s)", lines.join("; "), began.elapsed().as_secs_f64());
 }
 
 /// A line about a peer that has been brought level.

@@ -36,12 +36,21 @@ impl Articles {
     }
 
     /// Writes all of them as one rnews batch.
-    pub fn write_batch(mut self, out: &mut impl Write) -> io::Result<u64> {
+    pub fn write_batch(self, out: &mut impl Write) -> io::Result<u64> {
+        self.write_some(|_| true, out)
+    }
+
+    /// Writes those whose number is wanted.
+    pub fn write_some(mut self, wanted: impl Fn(u64) -> bool, out: &mut impl Write) -> io::Result<u64> {
         let mut octets = 0;
         let mut article = String::new();
         while self.next < self.count {
             article.clear();
+            let number = self.next;
             self.article(&mut article);
+            if !wanted(number) {
+                continue;
+            }
             octets += article.len() as u64;
             writeln!(out, "#! rnews {}", article.len())?;
             out.write_all(article.as_bytes())?;

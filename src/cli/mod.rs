@@ -18,6 +18,7 @@ mod moment;
 mod output;
 mod peer;
 mod peer_key;
+mod peer_remove;
 mod peer_status;
 mod pull;
 mod run;

@@ -22,6 +22,9 @@ pub(super) struct Arguments {
 enum Act {
     /// Add a peer to peers.toml, and to the site if it runs
     Add(Box<Add>),
+    /// Take a peer out of peers.toml, and out of the site if it runs; its place in the log is kept, and a
+    /// peer of that name that is added later goes on from there
+    Remove(super::peer_remove::Arguments),
     /// List the peers and how their feeds stand
     List(Report),
     /// Show what goes to each peer and comes from it: counts, rates, lag, reasons, the last error
@@ -106,6 +109,7 @@ impl Tls {
 pub(super) fn peer(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.act {
         Act::Add(add) => self::add(add),
+        Act::Remove(arguments) => super::peer_remove::remove(arguments),
         Act::List(report) => list(report),
         Act::Status(arguments) => super::peer_status::status(arguments),
         Act::Explain(arguments) => super::explain::explain(arguments),

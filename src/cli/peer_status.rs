@@ -183,6 +183,9 @@ fn note(row: &PeerStatus, now_ms: i64, all: bool) -> String {
         if out.gone > 0 {
             line(format!("{} were not in the store any more when their turn came", out.gone));
         }
+        if let Some(loss) = &out.loss {
+            line(format!("a sync is due: {loss}"));
+        }
         if !out.last_error.is_empty() {
             let ago = out.last_error_ms.map_or(String::new(), |ms| format!("{} ago: ", pause(now_ms - ms)));
             line(format!("{ago}{}", out.last_error));

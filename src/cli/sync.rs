@@ -5,7 +5,7 @@ use super::output::{say, say_json};
 use super::site::Site;
 use super::{ConfigFile, Failure};
 use crate::admin::{self, Request, Response};
-use crate::feed::{Agreement, SyncReport};
+use crate::feed::{SyncReport, grouped};
 use indicatif::ProgressBar;
 use std::time::Duration;
 
@@ -50,17 +50,15 @@ pub(super) fn sync(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn shown(report: &SyncReport) -> String {
-    let SyncReport { site, peer, .. } = report;
-    let proof = |way: &Agreement| format!("{} of {} articles", grouped(way.agreed), grouped(way.of));
-    let mut text = match (&report.accepted, report.compared) {
-        (_, false) => format!("{peer} has {} that it should have", proof(&report.sent)),
-        (None, true) => format!("{site} and {peer} agree on {}", proof(&report.sent)),
-        (Some(accepted), true) => format!(
-            "{site} and {peer} agree on {} that {peer} is sent\n{site} and {peer} agree on {} that {site} accepts",
-            proof(&report.sent),
-            proof(accepted)
-        ),
-    };
+    if report.is_about_nothing() && report.is_whole() {
+        let SyncReport { site, peer, since_s, .. } = report;
+        let since = chrono::DateTime::from_timestamp(*since_s, 0).filter(|_| *since_s > 0);
+        let since = since.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+        return format!(
+            "nothing to compare: neither {site} nor {peer} has an article{since} that the other should have"
+        );
+    }
+    let mut text = report.proof();
     for way in [Some(&report.sent), report.accepted.as_ref()].into_iter().flatten() {
         if way.sent + way.received > 0 {
             text.push_str(&format!("\n  {} sent, {} received now", grouped(way.sent), grouped(way.received)));
@@ -80,22 +78,10 @@ fn shown(report: &SyncReport) -> String {
     text
 }
 
-/// A number in groups of three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::Agreement;
 
     #[test]
     fn numbers_are_read_at_a_glance() {

@@ -145,6 +145,22 @@ impl Client {
         Ok(groups)
     }
 
+    /// How we stand with a server that is feedd and has us as a peer (XPEER): keys and values; none when it
+    /// does not tell.
+    pub fn peer_view(&mut self) -> Result<Option<Vec<(String, String)>>, ClientError> {
+        match self.ask("XPEER", 293) {
+            Ok(block) => {
+                let pair = |line: Cow<'_, str>| {
+                    let (key, value) = line.trim_end().split_once(' ')?;
+                    Some((key.to_owned(), value.to_owned()))
+                };
+                Ok(Some(text_lines(&block).filter_map(pair).collect()))
+            }
+            Err(error @ ClientError::Declined(_)) if !error.is_lost() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The server's clock (RFC 3977 s.7.1), Unix seconds.
     pub fn date(&mut self) -> Result<i64, ClientError> {
         self.again(|client| {

@@ -1,5 +1,6 @@
 //! Who is who at a site: the rules in force, and what they say of somebody who connects.
 
+use super::view;
 use crate::access::{self, Client, Key, LoginHelps, WrongKey, counted_address};
 use crate::accounts::{Account, Accounts, AccountsFile};
 use crate::clock::{self, Timestamp};
@@ -72,7 +73,14 @@ impl Rules {
 
     /// What feeds reach peers with.
     pub(super) fn means(&self) -> Means {
-        Means { certificate: self.certificate.clone(), ..Means::default() }
+        let means = Means::default();
+        means.certificate.set(self.certificate.clone());
+        means
+    }
+
+    /// What is shown to peers.
+    pub(super) fn certificate(&self) -> Option<Arc<OwnCertificate>> {
+        self.certificate.clone()
     }
 
     /// Warns of a certificate that is about to end.
@@ -248,7 +256,14 @@ impl Door for Admission {
     }
 
     fn owe(&self, peer: &str, entry: &LogEntry) -> Result<(), String> {
-        self.feeds.owe(peer, std::slice::from_ref(entry)).map(drop)
+        self.feeds.owe(peer, [entry]).map(drop)
+    }
+
+    fn view(&self, peer: &str) -> Option<Vec<(&'static str, String)>> {
+        let rules = self.rules();
+        let peer = rules.peers.iter().find(|known| known.name == peer)?;
+        let feed = self.feeds.status().into_iter().find(|feed| feed.peer == peer.name);
+        Some(view::of(rules.config.site.identity.as_str(), peer, feed.as_ref()))
     }
 
     fn takes_turns(&self, peer: &str) -> bool {

@@ -8,6 +8,7 @@ mod admission;
 mod batches;
 mod host;
 mod reload;
+mod view;
 
 use crate::admin::trace::{Sources, trace};
 use crate::admin::{self, PeerRow, PeerStatus, Request, Response, SiteStatus};
@@ -156,6 +157,15 @@ impl Daemon {
                 }
             }
         });
+        inner.tasks.spawn({
+            let inner = inner.clone();
+            async move {
+                tokio::select! {
+                    () = inner.stop.cancelled() => {}
+                    () = inner.feeds.mend(&inner.service.identity) => {}
+                }
+            }
+        });
         inner.tasks.spawn(batches::watch(inner.service.clone(), inner.admission.clone()));
         let daemon = Self { inner };
         tokio::spawn(admin::server::serve(control, Arc::new(daemon.clone()), stop));
@@ -189,7 +199,7 @@ impl Daemon {
         let told = reload::told(&self.inner.began, &old, &new);
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
-        self.inner.feeds.set_certificate(self.inner.admission.rules().means().certificate);
+        self.inner.feeds.set_certificate(self.inner.admission.rules().certificate());
         self.inner.service.set_lists(new.lists.clone());
         self.inner.service.journals.reopen();
         *self.inner.config.lock().unwrap_or_else(PoisonError::into_inner) = new;

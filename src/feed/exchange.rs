@@ -27,6 +27,9 @@ const READY_FEW: usize = 512;
 /// the articles are few.
 const READY_OCTETS: usize = 16 * 1024 * 1024;
 
+/// Articles that are kept by their Message-IDs of those that a peer does not take.
+const NAMED_MAX: usize = 20;
+
 /// An article the peer is owed.
 #[derive(Clone)]
 pub(super) struct Owed {
@@ -164,6 +167,8 @@ struct Inner {
     reported: Reported,
     /// Why the peer rejected articles.
     reasons: Reasons,
+    /// Some of those, and of what is gone here: Message-ID and why.
+    named: Vec<String>,
     /// What it accepts.
     meter: Meter,
     /// Since when a connection takes articles; none: none does.
@@ -352,8 +357,22 @@ impl Exchange {
     // -- figures --
 
     /// The peer rejected an article with these words.
-    pub(super) fn count_rejected(&self, words: &str) {
+    pub(super) fn count_rejected(&self, id: &MessageId, words: &str) {
         self.lock().reasons.count(words);
+        self.name(id, words);
+    }
+
+    /// This article does not come to the peer, and why; the first ones are kept.
+    pub(super) fn name(&self, id: &MessageId, why: &str) {
+        let mut inner = self.lock();
+        if inner.named.len() < NAMED_MAX {
+            inner.named.push(format!("{id} {why}"));
+        }
+    }
+
+    /// What [`Exchange::name`] has kept.
+    pub(super) fn named(&self) -> Vec<String> {
+        self.lock().named.clone()
     }
 
     /// Why the peer rejected articles; what it accepts in a second: articles and octets; since when it

@@ -21,17 +21,20 @@
 //! | `gate`, `rate` | when, and how much, is sent: times of the week, backups, octets a second |
 //! | `batch` | peers that are fed by files instead of connections |
 //! | `turn` | connections that the other side has opened |
-//! | `sync`, `talk`, `sweep` | comparing with a peer what both have; offering it a part of the log again |
+//! | `sync`, `compare`, `talk`, `sweep` | comparing with a peer what both have; offering it a part of the log again |
+//! | `mend` | a sync by itself where something was lost |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
 //!
 //! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
 //! is not sent to it. From then on nothing is left out.
 
 mod batch;
+mod compare;
 mod cursor;
 mod dial;
 mod exchange;
 mod gate;
+mod mend;
 mod news;
 mod opening;
 mod outbox;
@@ -47,7 +50,7 @@ mod turn;
 
 pub use batch::{Written, write_batches};
 pub use gate::Neighbours;
-pub use sync::{Agreement, SyncReport};
+pub use sync::{Agreement, SyncReport, grouped};
 pub use turn::{Host, Serving};
 
 use crate::clock::{self, Timestamp};
@@ -61,8 +64,8 @@ use exchange::{Exchange, State};
 use gate::Gate;
 use news::Follower;
 use scheduler::{Controls, Scheduler, Span};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -116,6 +119,9 @@ pub struct FeedStatus {
     /// Of those owed, put off by the peer.
     #[serde(default)]
     pub put_off: u64,
+    /// Why a sync with it is due, which comes by itself; none: it is not.
+    #[serde(default)]
+    pub loss: Option<String>,
     #[serde(default)]
     pub connections: u64,
     /// Is it spoken to over TLS?
@@ -140,7 +146,7 @@ pub struct Means {
     /// The network that is dialled over.
     pub network: Arc<dyn Network>,
     /// This site's certificate, shown to peers that ask for one.
-    pub certificate: Option<Arc<OwnCertificate>>,
+    pub certificate: Shown,
     /// The server, for connections that we open and on which the peer offers; none: there are none.
     pub host: Option<Arc<dyn Host>>,
     /// Where articles and replies are written down.
@@ -154,11 +160,26 @@ impl Default for Means {
     fn default() -> Self {
         Self {
             network: Machine::network(),
-            certificate: None,
+            certificate: Shown::default(),
             host: None,
             journals: Journals::default(),
             neighbours: Neighbours::default(),
         }
+    }
+}
+
+/// The certificate that this site shows to peers, as it is now: all clones are the same one.
+#[derive(Clone, Default)]
+pub struct Shown(Arc<RwLock<Option<Arc<OwnCertificate>>>>);
+
+impl Shown {
+    pub(in crate::feed) fn get(&self) -> Option<Arc<OwnCertificate>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows another one from now on.
+    pub fn set(&self, certificate: Option<Arc<OwnCertificate>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
     }
 }
 
@@ -169,6 +190,8 @@ pub struct Feeds {
     store: Store,
     tip: watch::Receiver<Seq>,
     running: Mutex<BTreeMap<String, Running>>,
+    /// Peers with which a sync is under way.
+    syncing: Mutex<BTreeSet<String>>,
     /// All peers, for the news log.
     known: watch::Sender<Vec<Arc<Peer>>>,
     news: Mutex<Option<(CancellationToken, JoinHandle<()>)>>,
@@ -197,16 +220,16 @@ impl Feeds {
         });
         let neighbours = means.neighbours.clone();
         let (means, running, news) = (Mutex::new(means), Mutex::default(), Mutex::new(news));
-        let feeds = Self { means, neighbours, store, tip, running, known, news };
+        let feeds = Self { means, neighbours, store, tip, running, syncing: Mutex::default(), known, news };
         for peer in peers {
             feeds.start_peer(peer);
         }
         feeds
     }
 
-    /// Feeds that start from now on show this certificate.
+    /// From the next connection on this certificate is shown.
     pub fn set_certificate(&self, certificate: Option<Arc<OwnCertificate>>) {
-        self.means.lock().unwrap_or_else(PoisonError::into_inner).certificate = certificate;
+        self.means().certificate.set(certificate);
     }
 
     /// Applies a new list of peers: new ones start, gone ones stop (their cursor stays in the store),
@@ -267,6 +290,7 @@ impl Feeds {
         let mut rows: Vec<_> =
             self.running().values().map(|running| (running.peer.clone(), running.status(last))).collect();
         for (peer, (row, unread, deferred)) in &mut rows {
+            row.loss = self.store.loss(&peer.name);
             if *unread < Seq(last)
                 && let Some(owed) = owed::count(&self.store, peer, *unread, wait)
             {
@@ -438,6 +462,7 @@ impl Running {
             owed_is_exact: unread == 0,
             lag_s: None,
             put_off: reported.deferred as u64,
+            loss: None,
             connections: connections as u64,
             tls: match (connections, &self.peer.dial) {
                 (0, Some(dial)) => dial.tls != DialTls::Off,

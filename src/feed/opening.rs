@@ -20,11 +20,13 @@ pub(super) struct Failed {
     pub(super) why: String,
     /// The peer said so itself: it will hardly have changed its mind in a few seconds.
     pub(super) refused: bool,
+    /// It does not know XSYNC, or not from us.
+    pub(super) no_sync: bool,
 }
 
 impl From<String> for Failed {
     fn from(why: String) -> Self {
-        Self { why, refused: false }
+        Self { why, refused: false, no_sync: false }
     }
 }
 
@@ -40,7 +42,7 @@ impl From<Close> for Failed {
             close,
             Close::NoTurn(_) | Close::LoginRefused(_) | Close::Unauthorised(_) | Close::NoTls(_)
         );
-        Self { why: close.to_string(), refused }
+        Self { why: close.to_string(), refused, no_sync: matches!(close, Close::NoSync) }
     }
 }
 
@@ -68,7 +70,7 @@ async fn go_through(means: &Means, dialled: Dialled) -> Result<Transport, Failed
                     let Some(upgrade) = &upgrade else {
                         return Err("no TLS was to begin here".to_owned().into());
                     };
-                    upgrade.start(&mut transport, means.certificate.as_deref()).await?;
+                    upgrade.start(&mut transport, means.certificate.get().as_deref()).await?;
                     sender.secured(&mut out);
                 }
                 Step::StartDeflate => {

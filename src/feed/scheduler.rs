@@ -14,11 +14,12 @@ use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening, is_worth_saving, is_young};
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
+use super::sweep::Watching;
 use super::turn::{CameIn, Turned};
 use crate::clock;
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
 use crate::transport::apart;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -59,8 +60,17 @@ pub(super) struct Controls {
     pub(super) nudge: Arc<Notify>,
     /// Offer these, which the peer was thought to have.
     pub(super) owed: Arc<Mutex<Vec<Seq>>>,
+    /// Whose answers are waited for.
+    watching: Arc<Mutex<Watching>>,
     /// Take these connections, which the peer has opened.
     pub(super) came_in: CameIn,
+}
+
+impl Controls {
+    /// See [`Watching`].
+    pub(super) fn watched(&self) -> MutexGuard<'_, Watching> {
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The task of one peer.
@@ -321,15 +331,18 @@ impl Scheduler {
             return;
         }
         let now = clock::now();
+        let mut watching = self.controls.watched();
         for answer in self.answers.drain(..) {
             if answer.fate == Fate::Deferred {
                 self.deferred.defer(answer.seq, now);
             } else if self.deferred.len() > 0 {
                 self.deferred.settle(answer.seq);
+                watching.settle(answer.seq, answer.fate == Fate::Accepted);
             }
             self.cursor.settle(answer.seq);
             self.unsaved = true;
         }
+        drop(watching);
         self.report_cursor();
     }
 
@@ -400,6 +413,7 @@ impl Scheduler {
                         // Expired, cancelled or unsubscribed in the meantime.
                         None => {
                             self.deferred.settle(seq);
+                            self.controls.watched().settle(seq, false);
                             self.unsaved = true;
                         }
                     }
@@ -417,12 +431,16 @@ impl Scheduler {
     async fn read_log(&self, after: Seq, max: usize) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
         match self.link.store.log(after, max, Wait::No) {
             Err(ReadError::WouldBlock) => {
-                let store = self.link.store.clone();
+                let (store, peer, span) = (self.link.store.clone(), self.link.peer.clone(), self.span);
                 // One that is looked for by its place is wanted alone.
                 let max = if max == READ_MAX { READ_COLD } else { max };
-                apart(move || store.log(after, max, Wait::Disk))
-                    .await
-                    .unwrap_or_else(|error| Err(ReadError::Corrupt(error.to_string())))
+                let read = move || {
+                    if max == READ_COLD && span == Span::Onwards {
+                        super::mend::look_for_gap(&store, &peer.name, after);
+                    }
+                    store.log(after, max, Wait::Disk)
+                };
+                apart(read).await.unwrap_or_else(|error| Err(ReadError::Corrupt(error.to_string())))
             }
             read => read,
         }
@@ -499,7 +517,7 @@ impl Scheduler {
         let link = self.link.of_session(self.session.clone());
         self.connections.spawn(async move {
             let means = &link.means;
-            match dial(&*means.network, &how, means.certificate.as_deref()).await {
+            match dial(&*means.network, &how, means.certificate.get().as_deref()).await {
                 Ok(dialled) => sender::run(&link, no, dialled).await,
                 Err(error) => End { useful: false, why: Some(format!("cannot connect: {error}")) },
             }

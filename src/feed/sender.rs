@@ -344,9 +344,9 @@ impl Connection<'_> {
                     if !self.sender.take_input().is_empty() {
                         return Err("octets in clear came behind its answer to STARTTLS".to_owned());
                     }
-                    let own = self.link.means.certificate.as_deref();
+                    let own = self.link.means.certificate.get();
                     match &self.upgrade {
-                        Some(upgrade) => upgrade.start(&mut self.transport, own).await?,
+                        Some(upgrade) => upgrade.start(&mut self.transport, own.as_deref()).await?,
                         None => return Err("no TLS was to begin here".to_owned()),
                     }
                     self.sender.secured(self.outbox.commands());
@@ -421,6 +421,9 @@ impl Connection<'_> {
                     Fate::Gone => "not in the store any more",
                     _ => "cannot be read now",
                 };
+                if fate == Fate::Gone {
+                    self.link.exchange.name(&owed.entry.id, words);
+                }
                 self.tell(&owed, words);
                 let closed = self.sender.cannot_send(&owed);
                 self.answers.push(answer(&owed, fate));
@@ -445,7 +448,7 @@ impl Connection<'_> {
         };
         let reply = self.sender.last_reply();
         if fate == Fate::Rejected {
-            self.link.exchange.count_rejected(&reply.words);
+            self.link.exchange.count_rejected(&owed.entry.id, &reply.words);
         }
         if self.link.means.journals.feeds.is_kept() {
             let (no, name) = (self.no, &self.link.peer.name);

@@ -7,6 +7,7 @@ use super::scheduler::{Controls, Scheduler, Span};
 use super::{Feeds, Running};
 use crate::config::Peer;
 use crate::store::{LogEntry, Seq};
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use tokio::task::JoinHandle;
 
@@ -14,20 +15,67 @@ use tokio::task::JoinHandle;
 /// small and durable.
 pub(super) const OWE_MAX: usize = 5_000;
 
+/// Articles of a feed for whose answers somebody waits.
+#[derive(Default)]
+pub(super) struct Watching {
+    seqs: HashSet<Seq>,
+    accepted: u64,
+}
+
+/// How far they are.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Watched {
+    /// How many have no answer yet.
+    pub(super) seqs: usize,
+    /// How many the peer has accepted.
+    pub(super) accepted: u64,
+}
+
+impl Watching {
+    /// An article has its answer for good.
+    pub(super) fn settle(&mut self, seq: Seq, accepted: bool) {
+        if self.seqs.remove(&seq) {
+            self.accepted += u64::from(accepted);
+        }
+    }
+}
+
 impl Feeds {
     /// The peer lacks these articles: its feed offers them, also after a restart. How many of them it
     /// takes, at most 5,000.
     ///
     /// # Errors
     /// There is no feed to it, or none of them is owed to it: why not.
-    pub fn owe(&self, peer: &str, entries: &[LogEntry]) -> Result<usize, String> {
+    pub fn owe<'a>(
+        &self,
+        peer: &str,
+        entries: impl IntoIterator<Item = &'a LogEntry>,
+    ) -> Result<usize, String> {
+        self.owe_these(peer, entries, false)
+    }
+
+    /// The same, and [`Feeds::watched`] tells how far they are.
+    pub(super) fn owe_watched<'a>(
+        &self,
+        peer: &str,
+        entries: impl IntoIterator<Item = &'a LogEntry>,
+    ) -> Result<usize, String> {
+        self.owe_these(peer, entries, true)
+    }
+
+    fn owe_these<'a>(
+        &self,
+        peer: &str,
+        entries: impl IntoIterator<Item = &'a LogEntry>,
+        watch: bool,
+    ) -> Result<usize, String> {
         let running = self.running();
         let Some(Running { peer, controls, exchange, .. }) = running.get(peer) else {
             return Err("there is no feed to it".to_owned());
         };
         let mut why = None;
         let mut seqs: Vec<Seq> = Vec::new();
-        for entry in entries.iter().take(OWE_MAX) {
+        for entry in entries.into_iter().take(OWE_MAX) {
             match judge(peer, entry) {
                 Ok(()) => seqs.push(entry.seq),
                 Err(unowed) => why = Some(unowed),
@@ -37,21 +85,32 @@ impl Feeds {
             return Err(why.to_string());
         }
         let count = seqs.len();
+        if watch {
+            controls.watched().seqs.extend(&seqs);
+        }
         controls.owed.lock().unwrap_or_else(PoisonError::into_inner).append(&mut seqs);
         exchange.scheduler.notify_one();
         Ok(count)
     }
 
+    /// How far what is watched is.
+    pub(super) fn watched(&self, peer: &str) -> Watched {
+        let running = self.running();
+        let Some(running) = running.get(peer) else { return Watched::default() };
+        let watching = running.controls.watched();
+        Watched { seqs: watching.seqs.len(), accepted: watching.accepted }
+    }
+
+    /// Nothing is watched any more.
+    pub(super) fn unwatch(&self, peer: &str) {
+        if let Some(running) = self.running().get(peer) {
+            *running.controls.watched() = Watching::default();
+        }
+    }
+
     /// The peer of this name, if it has a feed.
     pub(super) fn peer(&self, name: &str) -> Option<Arc<Peer>> {
         self.running().get(name).map(|running| running.peer.clone())
-    }
-
-    /// What the feed of this peer stands at: its totals, and what is deferred.
-    pub(super) fn standing(&self, name: &str) -> Option<(Totals, usize)> {
-        let exchange = self.running().get(name)?.exchange.clone();
-        let (totals, reported, ..) = exchange.figures();
-        Some((totals, reported.deferred))
     }
 
     /// Offers the peer once more what it should have of a part of the log, beside its feed.
@@ -92,6 +151,11 @@ impl Sweep {
     pub(super) fn figures(&self) -> (Totals, Seq, String) {
         let (totals, reported, ..) = self.exchange.figures();
         (totals, reported.cursor, reported.last_error)
+    }
+
+    /// Some of what the peer rejected, and of what is not to be read here any more: Message-ID and why.
+    pub(super) fn named(&self) -> Vec<String> {
+        self.exchange.named()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Means;
 use super::dial::dial;
-use super::opening::{send, through_opening};
+use super::opening::{Failed, send, through_opening};
 use crate::config::Dial;
 use crate::transport::Transport;
 use bytes::{Buf, BytesMut};
@@ -25,8 +25,8 @@ pub(super) struct Talk {
 
 impl Talk {
     /// Dials the peer, with TLS and login as its feed does.
-    pub(super) async fn open(means: &Means, how: &Dial) -> Result<Self, String> {
-        let mut dialled = dial(&*means.network, how, means.certificate.as_deref()).await?;
+    pub(super) async fn open(means: &Means, how: &Dial) -> Result<Self, Failed> {
+        let mut dialled = dial(&*means.network, how, means.certificate.get().as_deref()).await?;
         dialled.opening.sync = true;
         let transport = through_opening(means, dialled).await?;
         Ok(Self { transport, input: BytesMut::new(), out: Vec::new() })

@@ -109,7 +109,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
                 }
                 after_refusal.reset();
             }
-            Err(Failed { why, refused }) => {
+            Err(Failed { why, refused, .. }) => {
                 if refused {
                     pauses = &mut after_refusal;
                 }
@@ -134,7 +134,7 @@ pub(super) async fn keep_turned(peer: Arc<Peer>, means: Means, exchange: Arc<Exc
 
 /// Opens a connection and changes places on it.
 async fn open(means: &Means, how: &Dial) -> Result<Transport, Failed> {
-    let mut dialled = dial(&*means.network, how, means.certificate.as_deref()).await?;
+    let mut dialled = dial(&*means.network, how, means.certificate.get().as_deref()).await?;
     dialled.opening.turn = true;
     through_opening(means, dialled).await
 }

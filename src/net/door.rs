@@ -137,6 +137,11 @@ pub trait Door: Send + Sync {
         Err("there is no feed to it".to_owned())
     }
 
+    /// XPEER: how this peer stands here, as keys and values; none when it is no peer.
+    fn view(&self, _peer: &str) -> Option<Vec<(&'static str, String)>> {
+        None
+    }
+
     /// XTURN: from here on the peer is fed over its own connection.
     fn turn(&self, _peer: &str, transport: Transport) -> TurnedOver {
         drop(transport);

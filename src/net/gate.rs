@@ -231,6 +231,13 @@ impl Connection {
         reply::sync_offer(id, owed.as_ref().copied().map_err(String::as_str), &mut self.out);
     }
 
+    /// XPEER: what concerns the peer, and nobody else.
+    pub(super) fn peer_view(&mut self) {
+        let door = self.entry.as_ref().map(|entry| &entry.door).zip(self.admitted.peer_name());
+        let view = door.and_then(|(door, peer)| door.view(peer));
+        reply::peer_view(view.as_deref(), &mut self.out);
+    }
+
     /// COMPRESS: there is a bound to the memory that it takes.
     pub(super) fn compress(&mut self) {
         match self.service.gate.compressed.clone().try_acquire_owned() {

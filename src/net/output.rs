@@ -20,6 +20,7 @@ impl Connection {
             Ask::Compress => return self.compress(),
             Ask::Turn => return self.turn(),
             Ask::SyncOffer(id) => return self.sync_offer(&id),
+            Ask::Peer => return self.peer_view(),
             ask => ask,
         };
         let before = self.out.len();

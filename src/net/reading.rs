@@ -129,9 +129,13 @@ pub(super) fn answer(
             Ok(Some(sync(store, ranges, wildmat, None)))
         }
         // The connection answers offers itself, which are the intake's, and what changes the connection.
-        Ask::Check(_) | Ask::Ihave(_) | Ask::Login(_) | Ask::Compress | Ask::Turn | Ask::SyncOffer(_) => {
-            Ok(None)
-        }
+        Ask::Check(_)
+        | Ask::Ihave(_)
+        | Ask::Login(_)
+        | Ask::Compress
+        | Ask::Turn
+        | Ask::SyncOffer(_)
+        | Ask::Peer => Ok(None),
     }
 }
 

@@ -122,6 +122,8 @@ pub enum Ask {
     SyncIds(Ranges, Wildmat),
     /// XSYNC OFFER: [`super::reply::sync_offer`].
     SyncOffer(MessageId),
+    /// XPEER: [`super::reply::peer_view`].
+    Peer,
     /// XTURN: [`Server::answer_turn`](super::Server::answer_turn).
     Turn,
 }

@@ -52,6 +52,8 @@ impl<G> Server<G> {
             Command::ModeStream => self.may_not_offer("Streaming not permitted", out),
             Command::Sync(sync) => self.sync(sync, out),
             Command::Turn => self.turn(out),
+            Command::Peer if self.rights.offer => Step::Ask(Ask::Peer),
+            Command::Peer => self.may_not_offer(reply::NOT_A_PEER, out),
             Command::Authinfo(authinfo) => self.authinfo(authinfo, out),
             Command::StartTls => self.start_tls(out),
             Command::Compress(algorithm) => self.compress(algorithm, out),

@@ -45,6 +45,7 @@ const HELP: &str = "100 Help text follows\r\n\
     XHDR field [message-id|range]\r\n\
     XOVER [range]\r\n\
     XPAT field message-id|range pattern\r\n\
+    XPEER\r\n\
     XSYNC COUNTS|IDS ranges wildmat|OFFER message-id\r\n\
     XTURN\r\n\
     .\r\n";
@@ -161,6 +162,20 @@ pub fn sync_offer(id: &MessageId, owed: Result<(), &str>, out: &mut Vec<u8>) {
             with_id(b"492 ", id, &why, out);
         }
     }
+}
+
+/// The reply to XPEER: 293 and lines `key value`; or it is not known which peer this is.
+pub fn peer_view(view: Option<&[(&str, String)]>, out: &mut Vec<u8>) {
+    let Some(view) = view else {
+        line(493, "Several peers share this address: which one you are is unknown", out);
+        return;
+    };
+    line(293, "How you stand here", out);
+    for (key, value) in view {
+        let value: String = value.chars().filter(|c| !c.is_control()).take(400).collect();
+        out.extend_from_slice(format!("{key} {value}\r\n").as_bytes());
+    }
+    out.extend_from_slice(b".\r\n");
 }
 
 /// HELP (RFC 3977 s.7.2).

@@ -406,6 +406,11 @@ impl Store {
         self.shared().log.seq_before(&self.shared().spool, at)
     }
 
+    /// The first record that the log still holds. Reads the beginning of a segment.
+    pub fn first_seq(&self) -> Option<Seq> {
+        self.shared().spool.first_seq()
+    }
+
     /// This site's path identity.
     pub fn identity(&self) -> &str {
         &self.shared().identity
@@ -430,6 +435,18 @@ impl Store {
         if self.shared().peers.save(peer, state) {
             self.inner.queue.call();
         }
+    }
+
+    /// Why what this peer has and what we have may differ, if the store knows of a loss that its state
+    /// does not tell.
+    pub fn loss(&self, peer: &str) -> Option<String> {
+        self.shared().peers.loss(peer)
+    }
+
+    /// Keeps such a loss of a peer whose state is kept, as [`Store::save_peer`] keeps that; none: it is
+    /// mended.
+    pub fn set_loss(&self, peer: &str, loss: Option<String>) {
+        self.shared().peers.set_loss(peer, loss);
     }
 
     // -- the operator --

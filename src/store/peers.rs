@@ -14,11 +14,15 @@ struct Text {
     peer: String,
     cursor: u64,
     deferred: Vec<(u64, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss: Option<String>,
 }
 
 #[derive(Default)]
 struct Entry {
     state: PeerState,
+    /// Why what it has and what we have may differ although the state says nothing of it.
+    loss: Option<String>,
     /// Changed since it was last written to the log.
     log_owes: bool,
     /// Changed since it was last written to the index.
@@ -34,11 +38,20 @@ pub(super) struct Peers {
     newcomers: AtomicBool,
 }
 
-/// The text of a state.
-fn text(peer: &str, state: &PeerState) -> Vec<u8> {
-    let deferred = state.deferred.iter().map(|(seq, at)| (seq.0, *at)).collect();
-    let text = Text { peer: peer.to_owned(), cursor: state.cursor.0, deferred };
-    serde_json::to_vec(&text).unwrap_or_default()
+impl Entry {
+    fn text(&self, peer: &str) -> Vec<u8> {
+        let deferred = self.state.deferred.iter().map(|(seq, at)| (seq.0, *at)).collect();
+        let (cursor, loss) = (self.state.cursor.0, self.loss.clone());
+        let text = Text { peer: peer.to_owned(), cursor, deferred, loss };
+        serde_json::to_vec(&text).unwrap_or_default()
+    }
+
+    fn set_loss(&mut self, loss: Option<String>) {
+        if self.loss != loss {
+            self.loss = loss;
+            (self.log_owes, self.index_owes) = (true, true);
+        }
+    }
 }
 
 impl Peers {
@@ -49,15 +62,34 @@ impl Peers {
     /// Keeps a state; true when the peer is new.
     pub fn save(&self, peer: &str, state: PeerState) -> bool {
         let mut entries = held(self.entries.lock());
-        let changed = entries.get(peer).is_none_or(|entry| entry.state != state);
-        if changed {
-            let entry = Entry { state, log_owes: true, index_owes: true };
-            if entries.insert(peer.to_owned(), entry).is_none() {
-                self.newcomers.store(true, Ordering::Release);
-                return true;
-            }
+        let Some(entry) = entries.get_mut(peer) else {
+            let entry = Entry { state, loss: None, log_owes: true, index_owes: true };
+            entries.insert(peer.to_owned(), entry);
+            self.newcomers.store(true, Ordering::Release);
+            return true;
+        };
+        if entry.state != state {
+            entry.state = state;
+            (entry.log_owes, entry.index_owes) = (true, true);
         }
         false
+    }
+
+    /// Why what this peer has and what we have may differ, if something is known.
+    pub fn loss(&self, peer: &str) -> Option<String> {
+        held(self.entries.lock()).get(peer).and_then(|entry| entry.loss.clone())
+    }
+
+    /// Keeps that, or (none) forgets it.
+    pub fn set_loss(&self, peer: &str, loss: Option<String>) {
+        if let Some(entry) = held(self.entries.lock()).get_mut(peer) {
+            entry.set_loss(loss);
+        }
+    }
+
+    /// Something was lost here: each of the peers may have given it to us, or be owed it.
+    pub fn lose(&self, why: &str) {
+        held(self.entries.lock()).values_mut().for_each(|entry| entry.set_loss(Some(why.to_owned())));
     }
 
     /// Has a peer come for the first time since this was asked last? Where it stands goes into the log
@@ -71,18 +103,21 @@ impl Peers {
         let Ok(text) = serde_json::from_slice::<Text>(text) else { return false };
         let deferred = text.deferred.into_iter().map(|(seq, at)| (Seq(seq), at)).collect();
         let state = PeerState { cursor: Seq(text.cursor), deferred };
-        let entry = Entry { state, log_owes: false, index_owes: from_log };
+        let entry = Entry { state, loss: text.loss, log_owes: false, index_owes: from_log };
         held(self.entries.lock()).insert(text.peer, entry);
         true
     }
 
     /// The log ends at `last`. A state that knows more is of a tail that was lost: what comes under
-    /// those seqs now is owed to the peer.
-    pub fn end_at(&self, last: Seq) {
-        for entry in held(self.entries.lock()).values_mut() {
+    /// those seqs now is owed to the peer. The seq that the log had, if so.
+    pub fn end_at(&self, last: Seq) -> Option<Seq> {
+        let mut entries = held(self.entries.lock());
+        let had = entries.values().map(|entry| entry.state.cursor).max().filter(|had| *had > last);
+        for entry in entries.values_mut() {
             entry.state.cursor = entry.state.cursor.min(last);
             entry.state.deferred.retain(|(seq, _)| *seq <= last);
         }
+        had
     }
 
     /// The texts that the log lacks; they count as written.
@@ -91,7 +126,7 @@ impl Peers {
         let owed = entries.iter_mut().filter(|(_, entry)| entry.log_owes);
         let write = |(peer, entry): (&String, &mut Entry)| {
             entry.log_owes = false;
-            text(peer, &entry.state)
+            entry.text(peer)
         };
         owed.map(write).collect()
     }
@@ -108,7 +143,7 @@ impl Peers {
         let owed = entries.iter_mut().filter(|(_, entry)| entry.index_owes);
         let write = |(peer, entry): (&String, &mut Entry)| {
             entry.index_owes = false;
-            (peer.clone(), text(peer, &entry.state))
+            (peer.clone(), entry.text(peer))
         };
         owed.map(write).collect()
     }

@@ -197,6 +197,7 @@ pub(super) fn replay(shared: &Shared, from: Checkpoint, options: &Options) -> Re
         changes: Changes::default(),
         visible: Vec::new(),
         dropped: Vec::new(),
+        lost: None,
         done: 0,
         total: segments.iter().map(|segment| shared.spool.octets_of(*segment)).sum(),
         on_replay: &*options.on_replay,
@@ -208,8 +209,14 @@ pub(super) fn replay(shared: &Shared, from: Checkpoint, options: &Options) -> Re
         replay.segment(segment, offset, last).map_err(io_error(&shared.spool.path(segment)))?;
     }
     replay.show();
-    let tip = replay.tip;
-    shared.peers.end_at(tip.seq);
+    let (tip, lost) = (replay.tip, replay.lost);
+    let cut = shared
+        .peers
+        .end_at(tip.seq)
+        .map(|had| format!("the end of the log was lost: record {} of {}", tip.seq.0, had.0));
+    if let Some(why) = cut.or(lost) {
+        shared.peers.lose(&why);
+    }
     for group in shared.groups.all() {
         group.take_back_numbers();
     }
@@ -250,6 +257,8 @@ struct Replay<'a> {
     changes: Changes,
     visible: Vec<Visible>,
     dropped: Vec<Arc<super::types::LogEntry>>,
+    /// What was damaged last.
+    lost: Option<String>,
     done: u64,
     total: u64,
     on_replay: &'a (dyn Fn(u64, u64) + Send + Sync),
@@ -307,7 +316,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn damage(&self, segment: u32, range: &std::ops::Range<u64>) {
+    fn damage(&mut self, segment: u32, range: &std::ops::Range<u64>) {
+        self.lost = Some(format!("the log is damaged: segment {segment}, {} to {}", range.start, range.end));
         self.shared.damaged.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
             segment,

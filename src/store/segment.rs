@@ -112,6 +112,17 @@ impl Spool {
         held(self.files.read()).range(segment.saturating_add(1)..).next().map(|(number, _)| *number)
     }
 
+    /// The first seq of the first segment, as its header says.
+    pub fn first_seq(&self) -> Option<Seq> {
+        let segment = *self.segments().first()?;
+        let mut first = [0; 8];
+        self.file(segment)
+            .filter(|_| self.has_header(segment).is_ok_and(|has| has))?
+            .read_exact_at(&mut first, 16)
+            .ok()?;
+        Some(Seq(u64::from_le_bytes(first)))
+    }
+
     /// Octets of all segments.
     pub fn octets(&self) -> u64 {
         held(self.files.read()).values().map(|file| file.metadata().map_or(0, |meta| meta.len())).sum()

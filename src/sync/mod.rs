@@ -10,8 +10,9 @@
 use crate::article::MessageId;
 use crate::clock::Timestamp;
 use crate::tls::sha256;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 
 /// Seconds of articles that are summed up together.
 pub const BUCKET_S: i64 = 3600;
@@ -84,9 +85,9 @@ impl Summary {
         self.hours.insert(hour, Sum { count, hash }).is_none()
     }
 
-    /// How many articles there are in this hour.
-    pub fn count_of(&self, hour: i64) -> u64 {
-        self.hours.get(&hour).map_or(0, |sum| sum.count)
+    /// How many articles there are in these hours.
+    pub fn count_of(&self, hours: Range<i64>) -> u64 {
+        self.hours.range(hours).map(|(_, sum)| sum.count).sum()
     }
 
     /// The hours in which the two differ.
@@ -109,18 +110,58 @@ impl Ranges {
         Self(vec![(from_s, to_s)])
     }
 
-    /// These hours, as far as they lie in `within`, in questions of [`RANGES_MAX`] ranges each; ascending.
-    pub fn of_hours(hours: &[i64], within: (i64, i64)) -> Vec<Self> {
-        let mut ranges: Vec<(i64, i64)> = Vec::new();
-        for hour in hours {
-            let (from, to) = ((hour * BUCKET_S).max(within.0), ((hour + 1) * BUCKET_S).min(within.1));
+    /// Questions about these hours (ascending), as far as they lie in `within`, ascending too: each of at
+    /// most [`RANGES_MAX`] ranges, and of about `enough` articles, as `count` says how many an hour has. Each
+    /// question has both sites read their logs once: so that they are few, short gaps between hours are
+    /// asked for as well, with at most `spare` articles.
+    pub fn of_hours(
+        hours: &[i64],
+        within: (i64, i64),
+        count: impl Fn(Range<i64>) -> u64,
+        enough: u64,
+        spare: u64,
+    ) -> Vec<Self> {
+        // From each hour the gap to the next one, the emptiest first.
+        let gaps = hours.windows(2).filter_map(|two| Some(two.first()? + 1..*two.get(1)?));
+        let mut gaps: Vec<(u64, Range<i64>)> =
+            gaps.filter(|gap| !gap.is_empty()).map(|gap| (count(gap.clone()), gap)).collect();
+        gaps.sort_unstable_by_key(|(articles, gap)| (*articles, gap.start));
+        let (mut left, mut closed) = (spare, BTreeSet::new());
+        let too_many = (gaps.len() + 1).saturating_sub(RANGES_MAX);
+        for (articles, gap) in gaps.into_iter().take(too_many) {
+            let Some(rest) = left.checked_sub(articles) else { break };
+            left = rest;
+            closed.insert(gap.start);
+        }
+        let (mut questions, mut ranges, mut asked): (Vec<Self>, Vec<(i64, i64)>, u64) = Default::default();
+        for (at, &hour) in hours.iter().enumerate() {
+            let until = match hours.get(at + 1) {
+                Some(&next) if closed.contains(&(hour + 1)) => next,
+                _ => hour + 1,
+            };
+            let (from, to) = ((hour * BUCKET_S).max(within.0), (until * BUCKET_S).min(within.1));
+            if from >= to {
+                continue;
+            }
+            if asked >= enough && !ranges.is_empty() {
+                questions.push(Self(std::mem::take(&mut ranges)));
+                asked = 0;
+            }
+            asked += count(hour..until);
+            let full = ranges.len() == RANGES_MAX;
             match ranges.last_mut() {
                 Some((_, end)) if *end == from => *end = to,
-                _ if from < to => ranges.push((from, to)),
-                _ => {}
+                _ if full => {
+                    questions.push(Self(std::mem::replace(&mut ranges, vec![(from, to)])));
+                    asked = count(hour..until);
+                }
+                _ => ranges.push((from, to)),
             }
         }
-        ranges.chunks(RANGES_MAX).map(|ranges| Self(ranges.to_vec())).collect()
+        if !ranges.is_empty() {
+            questions.push(Self(ranges));
+        }
+        questions
     }
 
     /// Reads `from-to[,from-to]`; none when it is no such thing, or more than [`RANGES_MAX`].
@@ -166,7 +207,6 @@ impl fmt::Display for Ranges {
 mod tests {
     use super::*;
     use crate::random::xorshift;
-    use std::collections::BTreeSet;
 
     fn id(n: u64) -> MessageId {
         MessageId::try_from(format!("<{n}@a.example>").as_str()).unwrap()
@@ -218,23 +258,42 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_asked_for_in_short_lines() {
-        let hours: Vec<i64> = (0..100).map(|n| n * 2).chain([200, 201, 202]).collect();
-        let questions = Ranges::of_hours(&hours, (1800, 203 * 3600 - 10));
-        let mut seen = BTreeSet::new();
-        for question in &questions {
-            let text = question.to_string();
-            assert!(text.len() < 400, "{text}");
-            assert_eq!(Ranges::parse(&text).as_ref(), Some(question));
-            for second in (0..210 * 3600).step_by(900).filter(|at| question.contain(*at)) {
-                assert!(seen.insert(second));
+    fn ranges_are_asked_for_in_few_short_lines() {
+        let mut random = xorshift(7);
+        for round in 0..200 {
+            let counts: Vec<u64> = (0..230).map(|_| if random(3) == 0 { 0 } else { random(50) }).collect();
+            let hours: Vec<i64> = (0..210).filter(|_| random(1 + round / 40) == 0).collect();
+            let count = |range: Range<i64>| counts[range.start as usize..range.end as usize].iter().sum();
+            let (enough, spare) = (1 + random(3000), random(1000));
+            let within = (1800, 203 * 3600 - 10);
+            let questions = Ranges::of_hours(&hours, within, count, enough, spare);
+            let (mut seen, mut before) = (BTreeSet::new(), 0);
+            for question in &questions {
+                let text = question.to_string();
+                assert!(text.len() < 400, "{text}");
+                assert_eq!(Ranges::parse(&text).as_ref(), Some(question));
+                assert!(question.first() >= before, "ascending");
+                before = question.end();
+                for second in (0..210 * 3600).step_by(900).filter(|at| question.contain(*at)) {
+                    assert!(seen.insert(second));
+                }
+            }
+            let wanted: BTreeSet<i64> = (0..210 * 3600)
+                .step_by(900)
+                .filter(|at| hours.contains(&(at / 3600)) && (within.0..within.1).contains(at))
+                .collect();
+            assert!(wanted.is_subset(&seen) && seen.iter().all(|at| (within.0..within.1).contains(at)));
+            let beside: BTreeSet<i64> = seen.difference(&wanted).map(|at| at / 3600).collect();
+            assert!(beside.iter().map(|hour| counts[*hour as usize]).sum::<u64>() <= spare);
+            if spare == 0 && enough > 3000 {
+                assert_eq!(seen, wanted);
             }
         }
-        let all: BTreeSet<i64> = (0..210 * 3600)
-            .step_by(900)
-            .filter(|at| hours.contains(&(at / 3600)) && (1800..203 * 3600 - 10).contains(at))
-            .collect();
-        assert_eq!(seen, all);
+        // Every second hour: all in one question where that costs little.
+        let hours: Vec<i64> = (0..100).map(|n| n * 2).collect();
+        let count = |range: Range<i64>| (range.end - range.start) as u64;
+        let questions = |spare| Ranges::of_hours(&hours, (0, 1 << 40), count, u64::MAX, spare).len();
+        assert_eq!((questions(0), questions(40), questions(1000)), (9, 5, 1));
         for bad in
             ["", "5", "5-5", "6-5", "a-b", "-5-6", "1-2,", &"1-2,".repeat(40), "1-99999999999999999999"]
         {

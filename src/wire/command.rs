@@ -145,6 +145,8 @@ pub enum Command<'a> {
     Sync(SyncCommand<'a>),
     /// XTURN, of this project: client and server change places.
     Turn,
+    /// XPEER, of this project: how the peer stands with the server.
+    Peer,
     /// XGTITLE \[wildmat\] (RFC 2980 s.2.4): LIST NEWSGROUPS, answered 282; without wildmat of the current
     /// newsgroup.
     Xgtitle(Option<&'a str>),
@@ -209,6 +211,7 @@ impl<'a> Command<'a> {
                 "XSYNC COUNTS|IDS from-to[,from-to] wildmat|OFFER message-id",
             ),
             b"XTURN" => (arguments.end(Self::Turn), "XTURN"),
+            b"XPEER" => (arguments.end(Self::Peer), "XPEER"),
             b"XGTITLE" => (arguments.optional_text().map(Self::Xgtitle), "XGTITLE [wildmat]"),
             b"GROUP" => (arguments.only_text().map(Self::Group), "GROUP newsgroup"),
             b"LISTGROUP" => (arguments.listgroup(), "LISTGROUP [newsgroup [range]]"),
@@ -310,6 +313,7 @@ mod tests {
             ("LIST DISTRIB.PATS", List(ListCommand::File(ListFile::DistribPats, None))),
             ("LIST SUBSCRIPTIONS a*", List(ListCommand::File(ListFile::Subscriptions, Some("a*")))),
             ("xturn", Turn),
+            ("xpeer", Peer),
             ("xsync counts 5-9,10-20 *,!a.*", Sync(SyncCommand::Counts("5-9,10-20", "*,!a.*"))),
             ("XSYNC IDS 5-9 *", Sync(SyncCommand::Ids("5-9", "*"))),
             ("XSYNC offer <a@b>", Sync(SyncCommand::Offer("<a@b>"))),

@@ -124,3 +124,27 @@ fn a_certificate_that_is_about_to_end_is_told() {
         }
     }
 }
+
+/// What the operator renews is shown with the next connection; nobody has to stop and start.
+#[test]
+fn a_new_key_is_shown_from_the_next_connection_on() {
+    let (mut sender, mut receiver) = (secure("a.example"), secure("b.example"));
+    let new = Shown::new("a.example");
+    let block = |name: &str, more: &str, pin: &str| {
+        format!("[[peer]]\nname = \"{name}\"\nidentity = \"{name}.example\"\n{more}pin = \"{pin}\"\n")
+    };
+    let to_b = format!("address = \"127.0.0.1:{}\"\ntls = \"starttls\"\n", receiver.port);
+    write_peers(&sender, &block("b", &to_b, &key_of(&receiver)));
+    write_peers(&receiver, &block("a", "", &new.fingerprint()));
+    receiver.start();
+    sender.start();
+    let id = message_id("renewed", 1);
+    assert!(sender.client().post(&posted(Some(&id), NEWSGROUP, 500)).unwrap().starts_with("240"));
+    let told = || feed(&sender, "b")["last_error"].as_str().is_some_and(|error| !error.is_empty());
+    assert!(wait_until(WITHIN, told), "its old key is nobody's");
+    assert!(!receiver.client().has(&id));
+    fs::write(sender.dir().join("tls/certificate.pem"), &new.certificate).unwrap();
+    fs::write(sender.dir().join("tls/key.pem"), &new.key).unwrap();
+    sender.feedd(&["reload"], &[]);
+    assert!(wait_until(WITHIN, || receiver.client().has(&id)), "{}", feed(&sender, "b"));
+}

@@ -205,6 +205,7 @@ impl Shell<'_> {
                 panic!("XSYNC is answered from the log: its transcripts are for TCP")
             }
             Ask::Turn => self.session.answer_turn(true, &mut self.out),
+            Ask::Peer => reply::peer_view(None, &mut self.out),
             Ask::Date => drop(reply::line(111, &date::digits(clock::now()), &mut self.out)),
         }
     }

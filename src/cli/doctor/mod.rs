@@ -1,6 +1,7 @@
 //! `feedd doctor`: what stands between this site and its peers, looked at where it is: names, ports, TLS,
 //! greetings, rights, patterns, clocks. What `feedd check` finds in the files comes first.
 
+mod both;
 mod peer;
 
 use super::check::{bad_pem, broken};

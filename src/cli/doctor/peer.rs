@@ -1,6 +1,6 @@
 //! One peer, looked at from here; and from there, as far as what it lets us do tells.
 
-use super::Findings;
+use super::{Findings, both};
 use crate::accounts::Accounts;
 use crate::cli::site::Site;
 use crate::client::{Client, ClientError, Login, Password, Security, Server};
@@ -48,6 +48,7 @@ pub(super) fn look_at(
     if let Some(feed) = feed {
         state(feed, findings);
     }
+    let identity = site.config.site.identity.as_str();
     match &peer.dial {
         None => {}
         Some(dial) if dial.proxy.is_some() => {
@@ -57,7 +58,7 @@ pub(super) fn look_at(
         }
         Some(dial) => {
             for address in &dial.addresses {
-                dialled(peer, dial, address, newsgroups, certificate, findings);
+                dialled(peer, dial, address, (identity, newsgroups), certificate, findings);
             }
         }
     }
@@ -178,7 +179,7 @@ fn dialled(
     peer: &Peer,
     dial: &Dial,
     address: &DialAddress,
-    newsgroups: &[String],
+    (identity, newsgroups): (&str, &[String]),
     certificate: Option<&Arc<OwnCertificate>>,
     findings: &mut Findings,
 ) {
@@ -256,6 +257,11 @@ fn dialled(
                 "set the wrong one by NTP: articles from the future are rejected",
             );
         }
+    }
+    if known.as_ref().is_some_and(|known| known.streaming)
+        && let Ok(Some(view)) = client.peer_view()
+    {
+        both::compare(&at, identity, peer, newsgroups, &view, findings);
     }
     if known.as_ref().is_some_and(|known| known.reader)
         && let Ok(theirs) = client.list(None)
