@@ -108,6 +108,13 @@ impl Deferred {
         }
     }
 
+    /// All articles up to this one are settled; which those were.
+    pub(super) fn settle_up_to(&mut self, last: Seq) -> Vec<Seq> {
+        let settled: Vec<Seq> = self.articles.range(..=last).map(|(seq, _)| *seq).collect();
+        settled.iter().for_each(|seq| self.settle(*seq));
+        settled
+    }
+
     /// Takes the next article that is due. It stays in the set until it is settled or deferred again.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Seq> {
         let &(at, seq) = self.due.first()?;

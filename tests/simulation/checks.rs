@@ -48,7 +48,7 @@ pub fn distribution(plan: &Planned, ledger: &Ledger, sites: &[Articles]) -> Vec<
         let injected_at =
             |site: &usize| sites[*site].get(id).is_some_and(|entry| ["", OUTSIDE].contains(&&*entry.source));
         let origins = || (0..sites.len()).filter(injected_at);
-        let since = |site: usize| ledger.seen(site, id).map(|(at, _)| at);
+        let since = |site: usize| ledger.seen(site, id).map(|seen| seen.at_ms);
         let must = reach(plan, origins(), |from, to| {
             since(from).is_some_and(|since| plan.must_pass(from, to, &newsgroups, since))
         });
@@ -70,20 +70,20 @@ pub fn distribution(plan: &Planned, ledger: &Ledger, sites: &[Articles]) -> Vec<
 
 /// What has come before its delay was over. The clock that the delay is measured by may not have been set.
 pub fn delays(plan: &Planned, ledger: &Ledger, sites: &[Articles]) -> Vec<String> {
-    /// A site learns of an article a little before it shows it.
-    const EARLY_MS: u64 = 1000;
+    /// Of what clocks are read at the ends.
+    const EARLY_MS: i64 = 1000;
     let mut wrong = Vec::new();
     if plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::Clock { .. })) {
         return wrong;
     }
     for (to, articles) in sites.iter().enumerate() {
         for id in articles.keys() {
-            let Some((at, source)) = ledger.seen(to, id) else { continue };
-            let Some(from) = source.strip_prefix('s').and_then(|no| no.parse().ok()) else { continue };
-            let Some((since, _)) = ledger.seen(from, id) else { continue };
-            let delay_s = plan.contracts.delay_s((from, to), since);
-            if at + EARLY_MS < since + delay_s * 1000 {
-                let after_ms = at - since.min(at);
+            let Some(there) = ledger.seen(to, id) else { continue };
+            let Some(from) = there.source.strip_prefix('s').and_then(|no| no.parse().ok()) else { continue };
+            let Some(here) = ledger.seen(from, id) else { continue };
+            let delay_s = plan.contracts.delay_s((from, to), here.at_ms);
+            let after_ms = there.at_ms.cast_signed() - here.arrived_ms;
+            if after_ms + EARLY_MS < delay_s.cast_signed() * 1000 {
                 wrong.push(format!("{id} comes from s{from} to s{to} after {after_ms} ms of {delay_s} s"));
             }
         }
@@ -224,7 +224,7 @@ fn way(
         return Err("it does not lead from where the article was posted to here".to_owned());
     }
     let may = |hop: &&[usize]| {
-        let since = ledger.seen(hop[1], id).map_or(0, |(at, _)| at);
+        let since = ledger.seen(hop[1], id).map_or(0, |seen| seen.at_ms);
         plan.may_pass(hop[1], hop[0], &post.newsgroups, since)
     };
     match sites.windows(2).find(|hop| !may(hop)) {

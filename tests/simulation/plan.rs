@@ -52,6 +52,12 @@ pub struct Planted {
     pub disk_lies: bool,
     pub cursor_too_early: bool,
     pub deferred_lost: bool,
+    /// Peers are sent to at any time, at once, and backups beside the others.
+    pub times_ignored: bool,
+    pub delay_ignored: bool,
+    pub backup_beside: bool,
+    /// A reload changes nothing.
+    pub reload_ignored: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -172,7 +178,7 @@ impl Planned {
     /// The peers of a site, as its config has them.
     pub fn peers_of(&self, site: usize) -> Vec<Peer> {
         let ours = self.edges.iter().filter(|((from, _), _)| *from == site);
-        let identity = PathIdentity::try_from(OUTSIDE_IDENTITY).unwrap();
+        let (identity, planted) = (PathIdentity::try_from(OUTSIDE_IDENTITY).unwrap(), self.planted);
         let outside = Peer {
             accept_from: vec![Source::Network(Network::host(source(self.outside())))],
             ..Peer::new(OUTSIDE, identity)
@@ -180,6 +186,8 @@ impl Planned {
         ours.filter_map(|(&(_, to), edge)| {
             let now = self.contracts.sends((site, to))?;
             let accept = self.contracts.accepts((to, site))?;
+            let times = edge.times.filter(|_| !planted.times_ignored);
+            let backup_of = now.backup_of.filter(|_| !planted.backup_beside);
             let identity = PathIdentity::try_from(self.sites[to].identity.as_str()).unwrap();
             let dial = Dial { compress: edge.compress, ..Dial::to(address(to).into()) };
             Some(Peer {
@@ -188,11 +196,11 @@ impl Planned {
                 accept_from: vec![Source::Network(Network::host(source(to)))],
                 send: Contract::of(now.send),
                 accept: Contract::of(accept),
-                schedule: edge.times.map_or(Vec::new(), Times::windows),
-                backup_of: now.backup_of.map(|of| format!("s{of}")),
+                schedule: times.map_or(Vec::new(), Times::windows),
+                backup_of: backup_of.map(|of| format!("s{of}")),
                 connections: edge.connections,
                 window: edge.window,
-                delay_s: now.delay_s,
+                delay_s: if planted.delay_ignored { 0 } else { now.delay_s },
                 bytes_s_max: edge.bytes_s_max,
                 ..Peer::new(&format!("s{to}"), identity)
             })

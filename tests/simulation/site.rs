@@ -183,7 +183,9 @@ impl Site {
 
     /// Reads its peers again, as `feedd reload` does.
     pub async fn reload(&self) {
-        let Some(running) = &self.running else { return };
+        let Some(running) = self.running.as_ref().filter(|_| !self.plan.planted.reload_ignored) else {
+            return;
+        };
         let peers = self.peers();
         self.world.trace.note(format_args!("s{} reads its peers again", self.no));
         running.door.replace(peers.clone());
