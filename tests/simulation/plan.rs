@@ -167,7 +167,7 @@ impl Planned {
                 contracts.set_delay((site, peer), 0);
             }
         }
-        let posts = posts(&sites, &mut dice);
+        let posts = posts(&sites, hidden, &mut dice);
         let mut faults = faults(&edges, count, &mut dice);
         if edges.values().any(|edge| edge.times.is_some()) {
             faults.retain(|(_, fault)| !matches!(fault, Fault::Clock { .. }));
@@ -317,7 +317,7 @@ fn moment(dice: &mut Dice) -> Duration {
     Duration::from_millis(dice.below(SPAN.as_millis() as u64))
 }
 
-fn posts(sites: &[SitePlan], dice: &mut Dice) -> Vec<(Duration, Post)> {
+fn posts(sites: &[SitePlan], hidden: Option<usize>, dice: &mut Dice) -> Vec<(Duration, Post)> {
     let count = *dice.pick(&[20, 60, 120]);
     // Some come all at once.
     let bursts: Vec<Duration> = (0..3).map(|_| moment(dice)).collect();
@@ -335,10 +335,12 @@ fn posts(sites: &[SitePlan], dice: &mut Dice) -> Vec<(Duration, Post)> {
             }
             let token = format!("t{no}");
             let mut at_sites = vec![site];
-            let other = dice.index(sites.len());
+            // Who is behind NAT puts off what its peers offer while somebody else brings it.
+            let hidden = hidden.filter(|_| dice.once_in(2));
+            let other = hidden.unwrap_or_else(|| dice.index(sites.len()));
             // Not sure that it worked, or impatient: the same article somewhere else as well.
             let elsewhere = newsgroups.iter().all(|name| sites[other].newsgroups.contains(name));
-            if dice.once_in(4) && other != site && elsewhere {
+            if (hidden.is_some() || dice.once_in(4)) && other != site && elsewhere {
                 at_sites.push(other);
             }
             let ways = [Offered::Ihave, Offered::Check, Offered::TakeThis];
