@@ -69,3 +69,7 @@ pub const IDLE_S: u64 = 600;
 pub const PORT: u16 = 119;
 /// The same for TLS from the first octet (RFC 8143 s.3).
 pub const TLS_PORT: u16 = 563;
+/// The port of a name server that is named without one (RFC 1035 s.4.2).
+pub const DNS_PORT: u16 = 53;
+/// Name servers that are asked for one name, as by the C library.
+pub const NAME_SERVERS_MAX: usize = 3;

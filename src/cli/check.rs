@@ -4,8 +4,10 @@ use super::output::{counted, say};
 use super::site::Site;
 use super::{ConfigFile, Failure};
 use crate::accounts::Accounts;
-use crate::config::{self, Mistake, Subject};
+use crate::config::{self, Mistake, Peer, Subject};
+use crate::feed::service_of;
 use crate::tls::server;
+use crate::transport::is_in_dns;
 use crate::wire::ListFile;
 
 /// Says what is wrong with the two files and those they name, or what they say. The mistakes are what this command is
@@ -62,9 +64,15 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     say(format!("{}: ok\n  {}", of.peers.display(), counted(peers.len() as u64, "peer")))?;
     for peer in peers {
         let address = peer.way().unwrap_or("(dials us)".to_owned());
+        let services = services(peer);
+        let services = if services.is_empty() {
+            String::new()
+        } else {
+            format!(" (by the SRV records {}, if there are any)", services.join(", "))
+        };
         let from: Vec<String> = peer.accept_from.iter().map(ToString::to_string).collect();
         say(format!(
-            "  {} at {address} from {}: send {}, accept {}",
+            "  {} at {address}{services} from {}: send {}, accept {}",
             peer.name,
             from.join(" "),
             peer.send.newsgroups,
@@ -72,6 +80,14 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+/// Where the SRV records by which it is dialled would stand.
+fn services(peer: &Peer) -> Vec<String> {
+    let Some(dial) = peer.dial.as_ref().filter(|dial| dial.proxy.is_none()) else { return Vec::new() };
+    let by_service =
+        dial.addresses.iter().filter(|address| address.port.is_none() && is_in_dns(&address.host));
+    by_service.map(|address| service_of(dial.tls).name_at(&address.host)).collect()
 }
 
 /// What TLS cannot begin with: no PEM, or a key of another certificate.

@@ -39,15 +39,15 @@ enum Act {
 struct Add {
     /// What this site calls the peer; its path identity, unless --identity says otherwise
     name: String,
-    /// Where it is dialled, repeated if it has several addresses; without a port it is 119, or 563 for TLS;
-    /// without an address it only dials us
+    /// Where it is dialled, repeated if it has several addresses; without a port where its SRV records say,
+    /// or else 119, or 563 for TLS; without an address it only dials us
     #[arg(long, value_name = "HOST[:PORT]")]
     address: Vec<String>,
     /// Its path identity, repeated if it has several [default: its name]
     #[arg(long, value_name = "ID")]
     identity: Vec<String>,
     /// From where it may connect: address, prefix, host or "loopback" [default: the host of --address;
-    /// nowhere with --pin or --account, which prove more]
+    /// nowhere with --pin or --account, which prove more, or with --proxy]
     #[arg(long, value_name = "ADDR")]
     accept_from: Vec<String>,
     /// TLS when it is dialled: not at all, by STARTTLS, or from the first octet [default: starttls with

@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The server: HOST or HOST:PORT
+    /// The server: HOST or HOST:PORT; without a port also a name with SRV records
     host: String,
     /// The newsgroups
     #[arg(short, long, value_name = "WILDMAT", default_value = "*")]
@@ -89,13 +89,16 @@ enum Tls {
 
 pub(super) fn pull(arguments: &Arguments) -> Result<(), Failure> {
     let site = Site::load(&arguments.site)?;
-    let server = server(arguments)?;
+    let mut server = server(arguments)?;
+    server.name_servers.clone_from(&site.config.site.name_servers);
     let newsgroups = Wildmat::parse(&arguments.newsgroups)
         .map_err(|bad| Failure::because(format!("--newsgroups: {bad}")))?;
     let rate = arguments.rate.as_deref().map(|text| octets_of(text).ok_or(text)).transpose();
     let octets_s_max =
         rate.map_err(|text| Failure::because(format!("--rate {text:?} is no size; write \"500 KiB\"")))?;
-    let name: String = server.to_string().replace(['/', '\\'], "_");
+    // Of the one of its servers that answers: what has been brought is kept by its numbers.
+    let found = server.find().map_err(|error| Failure::because(format!("{server}: {error}")))?;
+    let name: String = found.replace(['/', '\\'], "_");
     let journal = arguments.state.clone().unwrap_or_else(|| site.data().join("pull").join(name));
     let article_bytes_max = site.config.site.limits.article_bytes_max;
     let rules = ImportRules {
@@ -208,6 +211,7 @@ fn advice(error: &TransferError) -> String {
 
 fn server(arguments: &Arguments) -> Result<Server, Failure> {
     let mut server = Server::parse(&arguments.host).map_err(Failure::Because)?;
+    server.by_service = true;
     server.security = match arguments.tls {
         None => server.security,
         Some(Tls::Off) => Security::Clear,

@@ -26,7 +26,7 @@ use crate::tls::client::handshake;
 use crate::wire::Code;
 use crate::wire::capability::Capabilities;
 use std::io::{BufWriter, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use stream::{Input, Output};
@@ -69,7 +69,7 @@ pub type Commands = BufWriter<Box<dyn Write + Send>>;
 impl Client {
     /// Connects, and does whatever the server needs before a reader may ask: TLS, MODE READER, login.
     pub fn connect(server: &Server) -> Result<Self, ClientError> {
-        let mut stream = stream::dial(&server.host, server.port(), ANSWER_TIME)?;
+        let mut stream = server.connect(ANSWER_TIME)?;
         let secure = server.security == Security::Tls;
         let (input, output): (Input, Output) = if secure {
             let own = server.certificate.as_deref();
@@ -93,6 +93,11 @@ impl Client {
             client.log_in()?;
         }
         Ok(client)
+    }
+
+    /// The address that it leads to; none on a Unix connection.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.link.as_ref().and_then(|link| link.stream.peer_addr().ok())
     }
 
     /// What the server said first, behind the code: its name, for most.

@@ -2,16 +2,21 @@
 
 use super::ClientError;
 use crate::tls::client::{OwnCertificate, Verification};
+use crate::transport::{Machine, Network, Place, Service, is_in_dns, reach, wait_for};
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub use crate::limits::{PORT, TLS_PORT};
+
+/// How long a connection that is only looked for is waited on.
+const FINDING: Duration = Duration::from_secs(1);
 
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +56,8 @@ pub struct Login {
 pub type Ask = fn(host: &str, name: Option<&str>) -> io::Result<(String, String)>;
 
 /// A server and how to speak with it. Clones share the login once it is known, so that many
-/// connections ask for it once.
+/// connections ask for it once; and the server that has been found by SRV records, so that all of them
+/// meet the same article numbers.
 #[derive(Clone)]
 pub struct Server {
     /// A host name or an address.
@@ -75,7 +81,14 @@ pub struct Server {
     pub certificate: Option<Arc<OwnCertificate>>,
     /// Asks the user; none where there is nobody.
     pub ask: Option<Ask>,
+    /// Without a port: may SRV records say which servers it is (RFC 2782)? A newsreader means the host
+    /// that it names, and the article numbers there.
+    pub by_service: bool,
+    /// The name servers to ask; none: this machine's own resolver.
+    pub name_servers: Vec<SocketAddr>,
     known: Arc<OnceLock<Credentials>>,
+    /// The host and the port that the first connection has found.
+    found: Arc<OnceLock<(String, u16)>>,
 }
 
 /// A name and its password.
@@ -99,7 +112,10 @@ impl Server {
             as_reader: true,
             certificate: None,
             ask: None,
+            by_service: false,
+            name_servers: Vec::new(),
             known: Arc::default(),
+            found: Arc::default(),
         }
     }
 
@@ -135,6 +151,51 @@ impl Server {
     /// The port, by default that of the security.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(if self.security == Security::Tls { TLS_PORT } else { PORT })
+    }
+
+    /// The service that SRV records are asked for; none: they are not.
+    pub fn service(&self) -> Option<Service> {
+        let service = if self.security == Security::Tls { Service::Nntps } else { Service::Nntp };
+        (self.by_service && self.port.is_none() && is_in_dns(&self.host)).then_some(service)
+    }
+
+    /// Finds out which server the name stands for, as `HOST:PORT`; where there are SRV records by
+    /// connecting, because only who answers counts.
+    ///
+    /// # Errors
+    /// There are records, and none of their servers answers.
+    pub fn find(&self) -> io::Result<String> {
+        if let Some(service) = self.service()
+            && self.found.get().is_none()
+        {
+            let records = Machine::asking(&self.name_servers).services(&service.name_at(&self.host));
+            if wait_for(records)?.is_ok_and(|records| !records.is_empty()) {
+                self.connect(FINDING)?;
+            }
+        }
+        let Some((host, port)) = self.found.get() else { return Ok(self.to_string()) };
+        Ok(Self::new(host.clone(), Some(*port), self.security).to_string())
+    }
+
+    /// Connects to it; `silence` is how long it may say nothing.
+    pub(super) fn connect(&self, silence: Duration) -> io::Result<TcpStream> {
+        let (host, place) = match (self.found.get(), self.service()) {
+            (Some((host, port)), _) => (host.as_str(), Place::Port(*port)),
+            (None, Some(service)) => (self.host.as_str(), Place::Service(service)),
+            (None, None) => (self.host.as_str(), Place::Port(self.port())),
+        };
+        let network = Machine::asking(&self.name_servers);
+        let stream = wait_for(async {
+            let reached = reach(&*network, host, place).await?;
+            if self.service().is_some() {
+                let itself = || (self.host.clone(), self.port());
+                self.found.get_or_init(|| reached.server.clone().unwrap_or_else(itself));
+            }
+            reached.into_blocking()
+        })??;
+        stream.set_read_timeout(Some(silence))?;
+        stream.set_write_timeout(Some(silence))?;
+        Ok(stream)
     }
 
     /// Is there a login to be given without being asked for it?

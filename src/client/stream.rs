@@ -4,35 +4,15 @@
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 use rustls::ClientConnection;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-/// How long a connection to one address may take to be made.
-const CONNECT_TIME: Duration = Duration::from_secs(20);
 /// Octets read at once; a TLS record has at most 16 KiB and a little.
 const PIECE: usize = 32 * 1024;
 
 pub(super) type Input = Box<dyn Read + Send>;
 pub(super) type Output = Box<dyn Write + Send>;
-
-/// Connects to the first address of `host` that answers; `silence` is how long it may say nothing.
-pub(super) fn dial(host: &str, port: u16, silence: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT_TIME) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(silence))?;
-                stream.set_write_timeout(Some(silence))?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
 
 /// The halves of a connection whose TLS handshake is done.
 ///

@@ -90,6 +90,12 @@ impl Dial {
     pub fn to(address: DialAddress) -> Self {
         Self { addresses: vec![address], compress: true, ..Self::default() }
     }
+
+    /// Is this host dialled by us, and without a port, so that SRV records may say where it is?
+    pub fn leaves_port_open(&self, host: &str) -> bool {
+        let open = |address: &DialAddress| address.port.is_none() && address.host.eq_ignore_ascii_case(host);
+        self.proxy.is_none() && self.addresses.iter().any(open)
+    }
 }
 
 /// A host and its port.
@@ -97,7 +103,7 @@ impl Dial {
 pub struct DialAddress {
     /// A name or an address, without brackets.
     pub host: String,
-    /// None: the well-known one, 119 or 563 (RFC 8143 s.3).
+    /// None: the one that SRV records name (RFC 2782), or the well-known one, 119 or 563 (RFC 8143 s.3).
     pub port: Option<u16>,
 }
 

@@ -84,6 +84,8 @@ pub struct Site {
     pub listen: Vec<SocketAddr>,
     /// Where it listens with TLS from the first octet (RFC 8143 s.1, port 563); needs [`Site::tls`].
     pub listen_tls: Vec<SocketAddr>,
+    /// The name servers that are asked for the names of peers; none: this machine's own resolver is.
+    pub name_servers: Vec<SocketAddr>,
     /// `[tls]`: with it `listen` offers STARTTLS (RFC 4642).
     pub tls: Option<TlsFiles>,
     /// The data folder, absolute or relative to the working folder (the file's own folder is prepended
@@ -286,6 +288,7 @@ impl Default for Site {
             identity,
             listen: vec![LISTEN],
             listen_tls: Vec::new(),
+            name_servers: Vec::new(),
             tls: None,
             data: DATA.into(),
             peers: PEERS.into(),

@@ -6,14 +6,15 @@ use super::{
 };
 use crate::article::PathIdentity;
 use crate::article::path::BadPathIdentity;
-use crate::limits::{self, OWN_IDENTITY_MAX};
+use crate::limits::{self, DNS_PORT, NAME_SERVERS_MAX, OWN_IDENTITY_MAX};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "identity",
     "listen",
     "listen_tls",
+    "dns",
     "data",
     "peers",
     "cutoff_days",
@@ -100,6 +101,9 @@ fn read(root: &Section<'_, '_>, site: &mut Site) {
     if let Some(addresses) = root.texts("listen_tls", "[\"[::]:563\"]") {
         site.listen_tls = listen(root, "listen_tls", &addresses, &site.listen);
     }
+    if let Some(servers) = root.texts("dns", "[\"192.0.2.53\"]") {
+        site.name_servers = name_servers(root, &servers);
+    }
     path(root, "data", &mut site.data);
     path(root, "peers", &mut site.peers);
     site.tls = root.section("tls", &TLS_KEYS).map(|section| tls(&section));
@@ -184,6 +188,28 @@ fn listen(root: &Section<'_, '_>, key: &str, texts: &[At<&str>], others: &[Socke
         }
     }
     addresses
+}
+
+/// Name servers, by default on port 53.
+fn name_servers(root: &Section<'_, '_>, texts: &[At<&str>]) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    for text in texts {
+        let alone = |text: &str| Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
+        match text.value.parse::<SocketAddr>().ok().or_else(|| alone(text.value)) {
+            Some(server) if server.port() != 0 && servers.len() < NAME_SERVERS_MAX => servers.push(server),
+            Some(server) if server.port() != 0 => root.mistake(
+                text.at,
+                format!("\"dns\" has more than {NAME_SERVERS_MAX} name servers"),
+                "keep those that are nearest: the others would never be asked",
+            ),
+            _ => root.mistake(
+                text.at,
+                format!("\"{}\" is no address of a name server", text.value),
+                "write an address with or without a port: \"192.0.2.53\", \"[2001:db8::53]:5353\"",
+            ),
+        }
+    }
+    servers
 }
 
 pub(super) fn networks(access: &Section<'_, '_>, texts: &[At<&str>]) -> Vec<Network> {

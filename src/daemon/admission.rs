@@ -5,29 +5,36 @@ use crate::access::{self, Client, Key, LoginHelps, WrongKey, counted_address};
 use crate::accounts::{Account, Accounts, AccountsFile};
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Peer, Source};
-use crate::feed::{Feeds, Means};
+use crate::feed::{Feeds, Means, service_of};
 use crate::intake::Origin;
 use crate::net::{Admitted, Door, TurnedOver};
 use crate::session::Rights;
 use crate::store::LogEntry;
 use crate::tls::client::OwnCertificate;
 use crate::tls::server::{Clients, ServerTls, TlsError};
-use crate::transport::Transport;
+use crate::transport::{Network, Service, Transport, is_hidden, is_in_dns};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Days before its end from which on the log warns of the certificate.
 const EXPIRY_WARNED_DAYS: i64 = 14;
+/// How long the addresses of one name may take.
+const LOOK_UP: Duration = Duration::from_secs(20);
 
 /// The door of a site. A reload replaces what it knows as a whole, or not at all.
 pub(super) struct Admission {
     rules: RwLock<Arc<Rules>>,
     /// One look-up at a time: one that began before a reload must not undo what the reload's own found.
     looking_up: tokio::sync::Mutex<()>,
+    network: Arc<dyn Network>,
     accounts: AccountsFile,
     /// The accounts as the connections know them.
     accounts_told: Mutex<Arc<Accounts>>,
@@ -42,7 +49,7 @@ pub(super) struct Admission {
 pub(super) struct Rules {
     config: Arc<Config>,
     pub(super) peers: Vec<Arc<Peer>>,
-    /// The addresses of the host names in `accept_from`.
+    /// The addresses of the host names in `accept_from`, those of the servers of their SRV records included.
     hosts: HashMap<String, Vec<IpAddr>>,
     tls: Option<Arc<ServerTls>>,
     /// The same certificate, for when we dial.
@@ -99,7 +106,12 @@ impl Rules {
 }
 
 impl Admission {
-    pub(super) fn new(rules: Rules, feeds: Arc<Feeds>, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        rules: Rules,
+        network: Arc<dyn Network>,
+        feeds: Arc<Feeds>,
+        stop: CancellationToken,
+    ) -> Self {
         let accounts = AccountsFile::new(&rules.config.site.users);
         Self {
             accounts_told: Mutex::new(accounts.accounts()),
@@ -107,6 +119,7 @@ impl Admission {
             stop,
             rules: RwLock::new(Arc::new(rules)),
             looking_up: tokio::sync::Mutex::default(),
+            network,
             accounts,
             feeds,
         }
@@ -149,29 +162,29 @@ impl Admission {
         self.rules().watch_certificate(clock::now());
     }
 
-    /// Looks up the host names that peers may come from. One that cannot be looked up now keeps the
-    /// addresses it had.
+    /// Looks up the host names that peers may come from, all at once. One that cannot be looked up now
+    /// keeps the addresses it had.
     pub(super) async fn look_up(&self) {
         let _one = self.looking_up.lock().await;
         let rules = self.rules();
-        let names = rules.peers.iter().flat_map(|peer| &peer.accept_from).filter_map(|source| match source {
-            Source::Host(name) => Some(name.clone()),
-            Source::Network(_) => None,
-        });
+        let mut lookups = JoinSet::new();
+        for (name, services) in names(&rules.peers) {
+            let network = self.network.clone();
+            lookups.spawn(async move {
+                let found = timeout(LOOK_UP, addresses(&*network, &name, &services)).await;
+                let late = || (BTreeSet::new(), Some(io::ErrorKind::TimedOut.into()));
+                (name, found.unwrap_or_else(|_| late()))
+            });
+        }
         let mut hosts = HashMap::new();
-        for name in names {
-            let looked_up = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let looked_up = looked_up.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>());
-            match looked_up {
-                Ok(addresses) => {
-                    hosts.insert(name, addresses);
-                }
-                Err(error) => {
-                    tracing::warn!(host = name, %error, "cannot look up a peer's host");
-                    let old = rules.hosts.get(&name).cloned().unwrap_or_default();
-                    hosts.insert(name, old);
-                }
+        while let Some(done) = lookups.join_next().await {
+            // One that panicked has been reported already.
+            let Ok((name, (mut found, failed))) = done else { continue };
+            if let Some(error) = failed {
+                tracing::warn!(host = name, %error, "cannot look up a peer's host");
+                found.extend(rules.hosts.get(&name).into_iter().flatten());
             }
+            hosts.insert(name, found.into_iter().collect::<Vec<IpAddr>>());
         }
         if hosts != rules.hosts {
             // Of the rules as they are now: a reload may have been in between.
@@ -179,6 +192,53 @@ impl Admission {
             *rules = Arc::new(Rules { hosts, ..Rules::clone(&rules) });
         }
     }
+}
+
+/// The names that peers may come from, and the services of each that they are dialled by: who is dialled by
+/// what SRV records say also comes from there.
+fn names(peers: &[Arc<Peer>]) -> HashMap<String, Vec<Service>> {
+    let mut names: HashMap<String, Vec<Service>> = HashMap::new();
+    for peer in peers {
+        for source in &peer.accept_from {
+            let Source::Host(name) = source else { continue };
+            if is_hidden(name) {
+                continue;
+            }
+            let services = names.entry(name.clone()).or_default();
+            let dial = peer.dial.as_ref().filter(|dial| is_in_dns(name) && dial.leaves_port_open(name));
+            services.extend(dial.map(|dial| service_of(dial.tls)));
+        }
+    }
+    names
+}
+
+/// The addresses of a host and of the servers that it names for these services; and what went wrong, when
+/// there may be more.
+async fn addresses(
+    network: &dyn Network,
+    name: &str,
+    services: &[Service],
+) -> (BTreeSet<IpAddr>, Option<io::Error>) {
+    let (mut found, mut failed) = (BTreeSet::new(), None);
+    let mut hosts = Vec::new();
+    for service in services {
+        match network.services(&service.name_at(name)).await {
+            Ok(records) => hosts.extend(records.into_iter().map(|record| record.target)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    hosts.retain(|host| !host.is_empty());
+    // A name may stand for its servers alone.
+    let alone = hosts.is_empty();
+    hosts.push(name.to_owned());
+    for host in hosts {
+        match network.look_up(&host, 0).await {
+            Ok(addresses) => found.extend(addresses.into_iter().map(|address| address.ip())),
+            Err(_) if host == name && !alone => {}
+            Err(error) => failed = Some(error),
+        }
+    }
+    (found, failed)
 }
 
 impl Door for Admission {

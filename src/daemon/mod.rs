@@ -21,7 +21,7 @@ use crate::journal::Journals;
 use crate::net::{self, Admitted, Counters, Service};
 use crate::session::Rights;
 use crate::store::{GroupStatus, Options, Seq, Store, StoreError, Wait};
-use crate::transport::Transport;
+use crate::transport::{Machine, Transport};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -62,6 +62,7 @@ struct Inner {
     /// What it was started with: some of it stays until a restart.
     began: Arc<Config>,
     admission: Arc<Admission>,
+    network: Arc<Machine>,
     store: Store,
     service: Arc<Service>,
     feeds: Arc<Feeds>,
@@ -118,14 +119,16 @@ impl Daemon {
         let service = Arc::new(service);
         service.set_lists(config.lists.clone());
         let host = Arc::new(TurnedHost { service: service.clone() });
-        let means = Means { host: Some(host), journals, ..rules.means() };
+        let network = Machine::asking(&site.name_servers);
+        let means = Means { network: network.clone(), host: Some(host), journals, ..rules.means() };
         let feeds = Arc::new(Feeds::start(store.clone(), &rules.peers, tip, means));
-        let admission = Arc::new(Admission::new(rules, feeds.clone(), stop.clone()));
+        let admission = Arc::new(Admission::new(rules, network.clone(), feeds.clone(), stop.clone()));
         let inner = Arc::new(Inner {
             config_path,
             began: config.clone(),
             config: Mutex::new(config),
             admission,
+            network,
             store,
             service,
             feeds,
@@ -199,6 +202,7 @@ impl Daemon {
         let told = reload::told(&self.inner.began, &old, &new);
         let peers = self.inner.admission.replace(new.clone());
         let peers = peers.map_err(|bad| format!("the old config stays in force:\n{bad}"))?;
+        self.inner.network.ask(&new.site.name_servers);
         self.inner.feeds.set_certificate(self.inner.admission.rules().certificate());
         self.inner.service.set_lists(new.lists.clone());
         self.inner.service.journals.reopen();

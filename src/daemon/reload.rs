@@ -115,6 +115,7 @@ fn in_force(old: &Site, new: &Site) -> Vec<&'static str> {
         ("[[access.rule]]", old.rules != new.rules),
         ("[tls]", old.tls != new.tls),
         ("peers", old.peers != new.peers),
+        ("dns", old.name_servers != new.name_servers),
     ])
 }
 

@@ -1,20 +1,22 @@
 //! Opening a connection to a peer: names are looked up each time, every address is tried, and TLS from
 //! the first octet begins here. What is to be done before articles are offered goes along.
+//!
+//! An address without a port is that of the servers that its SRV records name, if it has any. By TLS the
+//! name that the operator has written is verified all the same, and not theirs: whoever can forge records
+//! can forge those as well (RFC 9525 s.6.1, the source domain).
 
 use crate::config::{Dial, DialAddress, DialTls};
-use crate::limits::{PORT, TLS_PORT};
 use crate::session::sender::Opening;
 use crate::tls::client::{Handshake, HandshakeError, OwnCertificate, Verification};
-use crate::transport::{Network, Transport, socks};
+use crate::transport::{Network, Place, Service, Transport, reach, socks};
 use bytes::BytesMut;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
+use tracing::debug;
 
-/// How long looking up the name, and connecting to one address, may take each.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a proxy may take: a circuit through Tor is made first.
 const PROXY: Duration = Duration::from_secs(60);
 /// The port of a SOCKS proxy that is named without one (RFC 1928).
@@ -112,33 +114,30 @@ struct Connected {
 
 /// Connects to one of the addresses, by way of the proxy if there is one.
 async fn connect(network: &dyn Network, dial: &Dial, address: &DialAddress) -> Result<Connected, String> {
-    let port = address.port.unwrap_or(if dial.tls == DialTls::Implicit { TLS_PORT } else { PORT });
+    let place = address.port.map_or(Place::Service(service(dial.tls)), Place::Port);
     let Some(proxy) = &dial.proxy else {
-        let (transport, to) = connect_to(network, &address.host, port).await?;
-        return Ok(Connected { transport, to, early: BytesMut::new() });
+        let reached = reach(network, &address.host, place).await.map_err(|why| why.to_string())?;
+        if let Some((server, port)) = &reached.server {
+            let (to, host) = (reached.to, &address.host);
+            debug!(target: "feedd::feed", host, server, port, %to, "connected by way of an SRV record");
+        }
+        return Ok(Connected { transport: reached.transport, to: reached.to, early: BytesMut::new() });
     };
-    let (mut transport, to) = connect_to(network, &proxy.host, proxy.port.unwrap_or(SOCKS_PORT))
-        .await
-        .map_err(|why| format!("the proxy {proxy}: {why}"))?;
-    let asked = timeout(PROXY, socks::connect(&mut transport, &address.host, port)).await;
+    let at = Place::Port(proxy.port.unwrap_or(SOCKS_PORT));
+    let reached = reach(network, &proxy.host, at).await.map_err(|why| format!("the proxy {proxy}: {why}"))?;
+    let mut transport = reached.transport;
+    // It looks up the name, and knows no SRV records.
+    let asked = timeout(PROXY, socks::connect(&mut transport, &address.host, place.port())).await;
     let early = asked.map_err(|_| "the proxy took too long".to_owned())??;
-    Ok(Connected { transport, to, early })
+    Ok(Connected { transport, to: reached.to, early })
 }
 
-async fn connect_to(network: &dyn Network, host: &str, port: u16) -> Result<(Transport, SocketAddr), String> {
-    let looked_up = timeout(PATIENCE, network.look_up(host, port)).await;
-    let found = looked_up
-        .map_err(|_| "looking up took too long".to_owned())?
-        .map_err(|error| format!("cannot be looked up: {error}"))?;
-    let mut last = "the name has no address".to_owned();
-    for to in found {
-        match timeout(PATIENCE, network.connect(to)).await {
-            Ok(Ok(transport)) => return Ok((transport, to)),
-            Ok(Err(error)) => last = error.to_string(),
-            Err(_) => last = "connecting took too long".to_owned(),
-        }
+/// The service of a peer that is dialled so.
+pub fn service(tls: DialTls) -> Service {
+    match tls {
+        DialTls::Implicit => Service::Nntps,
+        DialTls::Off | DialTls::StartTls => Service::Nntp,
     }
-    Err(last)
 }
 
 async fn start_tls(

@@ -49,6 +49,7 @@ mod talk;
 mod turn;
 
 pub use batch::{Written, write_batches};
+pub use dial::service as service_of;
 pub use gate::Neighbours;
 pub use sync::{Agreement, SyncReport, grouped};
 pub use turn::{Host, Serving};
@@ -159,7 +160,7 @@ impl Default for Means {
     /// This machine's network, no certificate and no server.
     fn default() -> Self {
         Self {
-            network: Machine::network(),
+            network: Machine::asking(&[]),
             certificate: Shown::default(),
             host: None,
             journals: Journals::default(),

@@ -172,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn what_another_peer_has_settled_is_put_off_no_more() {
+        let mut deferred = Deferred::default();
+        for seq in [3, 5, 8] {
+            deferred.defer(Seq(seq), T);
+        }
+        assert_eq!(deferred.settle_up_to(Seq(5)), [Seq(3), Seq(5)]);
+        assert_eq!(deferred.settle_up_to(Seq(5)), []);
+        assert_eq!((deferred.oldest(), deferred.len()), (Some(Seq(8)), 1));
+        assert_eq!(deferred.take_due(T.plus_s(2)), Some(Seq(8)));
+        assert_eq!(deferred.take_due(T.plus_s(2)), None);
+    }
+
+    #[test]
     fn a_deferred_article_waits_longer_each_time() {
         let mut deferred = Deferred::default();
         let mut now = T;

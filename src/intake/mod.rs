@@ -22,6 +22,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::{Peer, Site};
 use crate::random;
 use crate::store::{Group, GroupStatus, Known, NewArticle, Reservation, Settle, Store, StoreError};
+use crate::transport::blocking;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -54,8 +55,7 @@ pub enum Origin {
 pub struct ImportRules {
     /// Old articles are welcome.
     pub no_cutoff: bool,
-    /// Newsgroups that an article names are created. That waits for the disk: only for callers
-    /// that may block.
+    /// Newsgroups that an article names are created.
     pub create_groups: bool,
     /// The articles stay here: no peer is owed them.
     pub kept: bool,
@@ -238,7 +238,9 @@ impl Intake {
                 let verdict = relaying::judge(article, id, relaying::Source::Import, &policy, |name| {
                     match self.group(name) {
                         None if *create_groups && trouble.is_none() => {
-                            self.create_group(name).unwrap_or_else(|error| {
+                            // It waits for the disk. Only then: each time, this thread's work is handed to
+                            // another one, of which there would be a hundred if it were every article.
+                            blocking(|| self.create_group(name)).unwrap_or_else(|error| {
                                 trouble = Some(error);
                                 None
                             })

@@ -7,11 +7,10 @@ use super::settle::Owed;
 use super::telling::{Told, own_id};
 use crate::agent::{Cause, Reason};
 use crate::article::{HeadError, MessageId};
-use crate::intake::{self, Offer, Origin};
+use crate::intake::{self, Offer};
 use crate::session::reply::{self, Answer};
 use crate::session::{Received, Transfer, Via};
 use crate::store::Outcome;
-use crate::transport::blocking;
 use crate::wire::TERMINATOR;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -113,9 +112,7 @@ impl Connection {
             (_, Some(id), Some(origin)) => {
                 // TAKETHIS brings none: what an IHAVE holds is for its own article.
                 let held = self.held.take_if(|_| transfer.via == Via::Ihave);
-                let relay = || intake.relay(origin, id, article.clone(), held, &self.waiter, tag);
-                // An import may create newsgroups, which waits for the disk.
-                if matches!(origin, Origin::Import(_)) { blocking(relay) } else { relay() }
+                intake.relay(origin, id, article.clone(), held, &self.waiter, tag)
             }
             // The session lets nobody transfer who may not offer.
             _ => intake::Received::Rejected(Reason::NotPermitted("offering")),

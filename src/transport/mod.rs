@@ -2,12 +2,17 @@
 //! it compression (RFC 8054 s.2.2.2); without either, files leave by `sendfile`.
 
 mod deflate;
+pub mod dns;
 mod network;
+mod reach;
+mod service;
 mod socket;
 pub(crate) mod socks;
 mod tls;
 
 pub use network::{Listener, Machine, Network, Pending};
+pub use reach::{Place, Reached, Unreached, reach, wait_for};
+pub use service::{Service, ServiceRecord, arrange, is_hidden, is_in_dns};
 pub use socket::Pipe;
 
 use bytes::BytesMut;
@@ -67,6 +72,14 @@ impl Transport {
     /// A reader or a peer.
     pub fn tcp(stream: TcpStream) -> Self {
         Self { socket: Socket::Tcp(stream), layers: None }
+    }
+
+    /// The socket alone; none where there is another one, or something over it.
+    pub(crate) fn into_tcp(self) -> Option<TcpStream> {
+        match (self.socket, self.layers) {
+            (Socket::Tcp(stream), None) => Some(stream),
+            _ => None,
+        }
     }
 
     /// A connection of another kind than the operating system's: a simulated one.

@@ -1,11 +1,12 @@
 //! The one seam to the network, dialling and listening: a machine's own, or a simulated one.
 
-use super::Transport;
+use super::service::{ServiceRecord, is_in_dns};
+use super::{Transport, blocking, dns};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 /// Something that takes a while.
@@ -15,6 +16,11 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 pub trait Network: Send + Sync {
     /// The addresses of a host (a name or an address), each with `port`.
     fn look_up(&self, host: &str, port: u16) -> Pending<Vec<SocketAddr>>;
+    /// The SRV records at `name` (RFC 2782), such as `_nntp._tcp.news.example`; none: there are none. A
+    /// network without a DNS has none.
+    fn services(&self, _name: &str) -> Pending<Vec<ServiceRecord>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
     /// Opens a connection.
     fn connect(&self, to: SocketAddr) -> Pending<Transport>;
 }
@@ -38,20 +44,52 @@ impl Listener for Arc<TcpListener> {
 }
 
 /// This machine's network.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Machine;
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// The name servers that the operator has named; none: those of the machine.
+    name_servers: RwLock<Arc<[SocketAddr]>>,
+}
 
 impl Machine {
-    /// It, to be shared.
-    pub fn network() -> Arc<dyn Network> {
-        Arc::new(Self)
+    /// It, to be shared, with these name servers in place of the machine's own resolver; none: with that.
+    pub fn asking(name_servers: &[SocketAddr]) -> Arc<Self> {
+        Arc::new(Self { name_servers: RwLock::new(name_servers.into()) })
+    }
+
+    /// From now on these are asked.
+    pub fn ask(&self, name_servers: &[SocketAddr]) {
+        *self.name_servers.write().unwrap_or_else(PoisonError::into_inner) = name_servers.into();
+    }
+
+    /// Those that are asked; none: the machine's own resolver is.
+    pub(crate) fn name_servers(&self) -> Arc<[SocketAddr]> {
+        self.name_servers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Network for Machine {
     fn look_up(&self, host: &str, port: u16) -> Pending<Vec<SocketAddr>> {
-        let host = host.to_owned();
-        Box::pin(async move { Ok(lookup_host((host.as_str(), port)).await?.collect()) })
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Box::pin(async move { Ok(vec![SocketAddr::new(address, port)]) });
+        }
+        let (host, servers) = (host.to_owned(), self.name_servers());
+        // What the DNS does not know may be known to the system: localhost, Tor's names by its own means.
+        if servers.is_empty() || !is_in_dns(&host) {
+            return Box::pin(async move { Ok(lookup_host((host.as_str(), port)).await?.collect()) });
+        }
+        Box::pin(async move {
+            let found = dns::addresses(&servers, &host).await?;
+            Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+        })
+    }
+
+    fn services(&self, name: &str) -> Pending<Vec<ServiceRecord>> {
+        let (name, named) = (name.to_owned(), self.name_servers());
+        Box::pin(async move {
+            // Read each time: it changes with the networks that a machine is in.
+            let servers = if named.is_empty() { blocking(dns::of_this_machine)?.into() } else { named };
+            dns::services(&servers, &name).await
+        })
     }
 
     fn connect(&self, to: SocketAddr) -> Pending<Transport> {

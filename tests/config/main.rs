@@ -309,7 +309,7 @@ fn the_files_it_names_are_looked_at() {
 #[test]
 fn values_are_taken_as_written() {
     let config = check(
-        "identity = \"a.example\"\nlisten = [\"0.0.0.0:119\", \"[::1]:0\"]\ndata = \"/srv/news\"\ncutoff_days = 10\n\
+        "identity = \"a.example\"\nlisten = [\"0.0.0.0:119\", \"[::1]:0\"]\ndns = [\"192.0.2.53\", \"[2001:db8::53]:5353\", \"::1\"]\ndata = \"/srv/news\"\ncutoff_days = 10\n\
          [access]\nreaders = [\"anywhere\"]\nposters = []\n\
          [limits]\narticle_bytes_max = \"1 MiB\"\nidle_s = 180\nsegment_bytes = 2097152\n",
         "[[peer]]\nname = \"b\"\nidentity = [\"b.example\", \"old.b.example\"]\naddress = \"[2001:db8::7]:1119\"\n\
@@ -317,6 +317,8 @@ fn values_are_taken_as_written() {
     )
     .unwrap();
     assert_eq!(config.site.listen, ["0.0.0.0:119".parse().unwrap(), "[::1]:0".parse().unwrap()]);
+    let dns = ["192.0.2.53:53", "[2001:db8::53]:5353", "[::1]:53"].map(|text| text.parse().unwrap());
+    assert_eq!(config.site.name_servers, dns);
     assert_eq!(config.site.data, Path::new("/srv/news"));
     assert_eq!(config.site.cutoff_days, Some(10));
     assert_eq!(config.site.readers, Network::ANYWHERE);
@@ -435,6 +437,20 @@ fn every_mistake_has_its_line_and_its_cure() {
         assert!(told_cure.contains(cure), "{complaint}\nshould advise: {cure}");
     }
     assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn name_servers_are_addresses_and_few() {
+    let told =
+        complaints(&format!("{SITE}dns = [\"dns.example\", \"192.0.2.1:0\", \"192.0.2.1:http\"]\n"), "");
+    for (complaint, text) in told.iter().zip(["dns.example", "192.0.2.1:0", "192.0.2.1:http"]) {
+        assert!(complaint.starts_with(&format!("feedd.toml:2: \"{text}\" is no address of a name server")));
+        assert!(complaint.contains("write an address with or without a port"), "{complaint}");
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    let told = complaints(&format!("{SITE}dns = [\"::1\", \"::2\", \"::3\", \"::4\"]\n"), "");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("more than 3 name servers"), "{told:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{SITE, check, complaints};
 use feedd::article::ArticleKind;
-use feedd::config::{self, ArticleOrigin, Compression, DialTls};
+use feedd::config::{self, ArticleOrigin, Compression, DialTls, Network, Source};
 use std::path::Path;
 
 #[test]
@@ -62,6 +62,18 @@ password_file = "secret"
     assert_eq!((batch.compression, batch.every_s), (Compression::Xz, config::BATCH_EVERY_S));
     assert_eq!(d.dial.as_ref().map(|dial| dial.tls), Some(DialTls::Implicit));
     assert_eq!(d.backup_of.as_deref(), Some("b"));
+}
+
+#[test]
+fn by_default_a_peer_comes_from_where_it_is_dialled_but_not_through_a_proxy() {
+    let block = "[[peer]]\nname = \"b\"\naddress = [\"b.example\", \"192.0.2.7:119\"]\n";
+    let from = |more: &str| check(SITE, &format!("{block}{more}")).unwrap().peers.remove(0).accept_from;
+    let expected =
+        [Source::Host("b.example".to_owned()), Source::Network(Network::host("192.0.2.7".parse().unwrap()))];
+    assert_eq!(from(""), expected);
+    let proxy = "proxy = \"socks5://127.0.0.1:9050\"\n";
+    assert_eq!(from(proxy), []);
+    assert_eq!(from(&format!("{proxy}accept_from = \"b.example\"\n")), expected[..1]);
 }
 
 #[test]

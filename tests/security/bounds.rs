@@ -234,7 +234,8 @@ fn who_dribbles_large_articles_does_not_keep_others_from_sending() {
     drop(stop);
     dribbling.join().unwrap();
     let counters = house.daemon.counters();
-    assert!((2..=3).contains(&counters.slow_cut.load(Ordering::Relaxed)), "{counters:?}");
+    // One share is enough for four articles, one after the other.
+    assert!((1..=3).contains(&counters.slow_cut.load(Ordering::Relaxed)), "{counters:?}");
     assert_eq!(counters.accepted.load(Ordering::Relaxed), 4);
 }
 

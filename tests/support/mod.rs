@@ -9,6 +9,7 @@
 
 pub mod articles;
 pub mod client;
+pub mod dns;
 pub mod inn;
 pub mod process;
 pub mod random;

@@ -6,10 +6,12 @@ use crate::cli::site::Site;
 use crate::client::{Client, ClientError, Login, Password, Security, Server};
 use crate::clock;
 use crate::config::{Dial, DialAddress, DialTls, Peer, Source};
-use crate::feed::FeedStatus;
+use crate::feed::{FeedStatus, service_of};
 use crate::tls::client::{OwnCertificate, Verification};
+use crate::transport::{Machine, Network, Service, ServiceRecord, arrange, is_hidden, is_in_dns, wait_for};
 use std::fs;
-use std::net::ToSocketAddrs;
+use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,12 +37,15 @@ pub(super) fn look_at(
             "feedd peer key makes one; tell it to the peer's operator",
         );
     }
+    let network = Machine::asking(&site.config.site.name_servers);
     for source in &peer.accept_from {
         if let Source::Host(name) = source
-            && let Err(error) = (name.as_str(), 0).to_socket_addrs()
+            && !is_hidden(name)
+            && let Some(why) = unknown(&network, name)
+            && !peer.dial.as_ref().is_some_and(|dial| has_records(&network, dial, name))
         {
             findings.wrong(
-                format!("accept_from: {name} cannot be looked up: {error}"),
+                format!("accept_from: {name} {why}"),
                 "write a name that the DNS knows, or the peer's address",
             );
         }
@@ -58,7 +63,7 @@ pub(super) fn look_at(
         }
         Some(dial) => {
             for address in &dial.addresses {
-                dialled(peer, dial, address, (identity, newsgroups), certificate, findings);
+                dialled(peer, dial, address, (identity, newsgroups), &network, certificate, findings);
             }
         }
     }
@@ -180,30 +185,42 @@ fn dialled(
     dial: &Dial,
     address: &DialAddress,
     (identity, newsgroups): (&str, &[String]),
+    network: &Machine,
     certificate: Option<&Arc<OwnCertificate>>,
     findings: &mut Findings,
 ) {
-    let server = match server(dial, address, certificate) {
+    let mut server = match server(dial, address, certificate) {
         Ok(server) => server,
         Err(why) => return findings.wrong(format!("{address}: {why}"), "mend the address"),
     };
-    let at = server.to_string();
-    match (address.host.as_str(), server.port()).to_socket_addrs() {
-        Err(error) => {
-            return findings.wrong(
-                format!("{at}: the name cannot be looked up: {error}"),
-                "mend the name in peers.toml, or the DNS",
-            );
-        }
-        Ok(found) if found.len() == 0 => {
-            return findings.wrong(format!("{at}: the name has no address"), "mend the DNS");
-        }
-        Ok(_) => {}
+    server.by_service = true;
+    server.name_servers = network.name_servers().to_vec();
+    let mut at = server.to_string();
+    let records = server.service().map(|service| records(network, service, address, findings));
+    match records {
+        Some(Found::Nobody) => return,
+        Some(Found::Servers) => at = address.to_string(),
+        Some(Found::None) | None => match host(network, &address.host, server.port()) {
+            Ok(found) if found.is_empty() => {
+                return findings.wrong(format!("{at}: the name has no address"), "mend the DNS");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return findings.wrong(
+                    format!("{at}: the name cannot be looked up: {error}"),
+                    "mend the name in peers.toml, or the DNS",
+                );
+            }
+        },
     }
     let mut client = match Client::connect(&server) {
         Ok(client) => client,
         Err(error) => return unreachable_by(&at, dial, &error, findings),
     };
+    // Which of its addresses it was.
+    if let Some(to) = client.remote().map(|to| to.to_string()).filter(|to| *to != at) {
+        at = format!("{at} ({to})");
+    }
     let how = match dial.tls {
         DialTls::Off => "in clear",
         DialTls::StartTls => "with STARTTLS",
@@ -275,6 +292,70 @@ fn dialled(
             "it will reject every article; ask its operator to create them, or mend send",
         );
     }
+}
+
+/// What the DNS says of a service.
+enum Found {
+    /// Nothing: the host itself is meant.
+    None,
+    Servers,
+    /// It is decidedly not there.
+    Nobody,
+}
+
+/// Asks for the SRV records of an address, and tells what they say.
+fn records(network: &Machine, service: Service, address: &DialAddress, findings: &mut Findings) -> Found {
+    let name = service.name_at(&address.host);
+    let itself = format!("port {} of {} itself is tried", service.port(), address.host);
+    let found = match wait_for(network.services(&name)).and_then(|found| found) {
+        Err(error) => {
+            findings.odd(
+                format!("{address}: it cannot be found out whether there are SRV records {name}: {error}"),
+                format!("mend the DNS, or name other servers with dns in feedd.toml; {itself} meanwhile"),
+            );
+            return Found::None;
+        }
+        Ok(found) => found,
+    };
+    if found.is_empty() {
+        findings.good(format!("{address}: there are no SRV records {name}: {itself}"));
+        return Found::None;
+    }
+    if found.iter().all(|record| record.target.is_empty()) {
+        findings.wrong(
+            format!("{address}: its SRV record {name} has the target \".\": there is no such service"),
+            "ask its operator where it is dialled, and write that with its port",
+        );
+        return Found::Nobody;
+    }
+    let shown = |ServiceRecord { priority, weight, port, target }: ServiceRecord| {
+        format!("{target}:{port} (priority {priority}, weight {weight})")
+    };
+    let servers: Vec<String> = arrange(found).into_iter().flatten().map(shown).collect();
+    findings.good(format!("{address}: the SRV records {name} name {}", servers.join(", ")));
+    Found::Servers
+}
+
+/// Why nobody can come from a host of this name; none: somebody can.
+fn unknown(network: &Machine, name: &str) -> Option<String> {
+    match host(network, name, 0) {
+        Ok(found) => found.is_empty().then(|| "has no address".to_owned()),
+        Err(error) => Some(format!("cannot be looked up: {error}")),
+    }
+}
+
+/// Do SRV records name servers of this host, which may come from there?
+fn has_records(network: &Machine, dial: &Dial, host: &str) -> bool {
+    if !is_in_dns(host) || !dial.leaves_port_open(host) {
+        return false;
+    }
+    let name = service_of(dial.tls).name_at(host);
+    let found = wait_for(network.services(&name)).and_then(|found| found);
+    found.is_ok_and(|found| found.iter().any(|record| !record.target.is_empty()))
+}
+
+fn host(network: &Machine, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    wait_for(network.look_up(name, port))?
 }
 
 /// Why there is no connection, and what that means.

@@ -146,6 +146,8 @@ fn read(block: &Section<'_, '_>, own: &PathIdentity, folder: &Path) -> Option<Re
         Some(texts) => texts.iter().flat_map(|text| address::sources(block, text)).collect(),
         // Who proves more than an address is not known by its address alone.
         None if account.is_some() || !pins.is_empty() => Vec::new(),
+        // The DNS must not hear of a name that a proxy looks up.
+        None if dial.as_ref().is_some_and(|dial| dial.proxy.is_some()) => Vec::new(),
         None => dial.iter().flat_map(|dial| dial.addresses.iter().map(address::source_of)).collect(),
     };
     let peer = Peer {
