@@ -252,7 +252,7 @@ pub fn wildmat(pattern: &str) -> Wildmat {
 }
 
 fn pattern(dice: &mut Dice) -> &'static str {
-    if dice.once_in(4) { *dice.pick::<&str>(&PATTERNS) } else { "*" }
+    if dice.once_in(4) { dice.pick::<&str>(&PATTERNS) } else { "*" }
 }
 
 fn edge(dice: &mut Dice) -> Edge {
