@@ -3,6 +3,7 @@
 use super::protocol::{REQUEST_MAX, Request, Response};
 use crate::intake::ImportRules;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,12 @@ async fn sync<C: Control>(stream: &mut UnixStream, control: &C, peer: String, si
             biased;
             Some(progress) = said.recv() => Response::Progress(progress),
             done = &mut syncing => done,
+            ready = stream.readable() => match ready.and_then(|()| stream.try_read(&mut [0])) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Ok(1..) => continue,
+                // The asker has gone.
+                Ok(0) | Err(_) => return,
+            },
         };
         let more = matches!(response, Response::Progress(_));
         if !reply(stream, &response).await || !more {

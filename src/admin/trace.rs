@@ -247,8 +247,10 @@ pub fn stopped_feed(store: &Store, peer: &Peer) -> FeedStatus {
         state: "the site is stopped".to_owned(),
         ..FeedStatus::default()
     };
+    status.loss = store.loss(&peer.name).map(|loss| loss.why);
     let Some(state) = state else {
-        status.state = "it has never run".to_owned();
+        let fed = store.fed_since(&peer.name).is_some();
+        status.state = if fed { "its place in the log was lost" } else { "it has never run" }.to_owned();
         return status;
     };
     status.cursor = state.cursor.0;

@@ -107,7 +107,14 @@ mod tests {
         assert!(report.is_whole());
         report.compared = false;
         report.sent.agreed = 7;
-        assert_eq!(first(&report).as_deref(), Some("b has 7 of 1 204 331 articles that it should have"));
+        report.sent.sent = 2;
+        report.sent.rejected = 3;
+        assert_eq!(
+            first(&report).as_deref(),
+            Some(
+                "b has or remembers 7 of 1 204 331 articles that it should have: 2 taken now, 5 known to it before; 3 rejected"
+            )
+        );
         assert!(!report.is_whole());
     }
 }

@@ -165,7 +165,7 @@ impl Daemon {
             async move {
                 tokio::select! {
                     () = inner.stop.cancelled() => {}
-                    () = inner.feeds.mend(&inner.service.identity) => {}
+                    () = inner.feeds.clone().mend(inner.service.identity.clone()) => {}
                 }
             }
         });

@@ -13,10 +13,10 @@
 //! Names sort in the order of writing: `IDENTITY-FROM-TO-TIME.rnews`, with the places in the log that it spans
 //! and Unix seconds, so that no name is used again for other articles.
 
+use super::controls::Controls;
 use super::exchange::{Exchange, State};
 use super::gate::{Gate, Opening, is_worth_saving, is_young};
 use super::owed::judge;
-use super::scheduler::Controls;
 use crate::clock;
 use crate::config::{Batch, Peer};
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
@@ -116,11 +116,7 @@ impl Writing {
     /// it is not fed by files.
     fn resume(store: &Store, peer: &Peer) -> Option<Self> {
         let batch = peer.batch.clone().filter(|batch| batch.out.is_some())?;
-        let state = store.peer_state(&peer.name).unwrap_or_else(|| {
-            let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
-            store.save_peer(&peer.name, state.clone());
-            state
-        });
+        let state = store.peer_state(&peer.name).unwrap_or_else(|| super::mend::begin(store, peer));
         Some(Self { store: store.clone(), peer: peer.clone(), batch, state })
     }
 

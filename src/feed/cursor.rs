@@ -49,6 +49,12 @@ impl Cursor {
         self.read_to(seq);
     }
 
+    /// Is the article `seq` to be settled yet, or to be read?
+    pub(super) fn is_ahead(&self, seq: Seq) -> bool {
+        seq > self.read
+            || self.open.binary_search_by_key(&seq, |open| open.seq).is_ok_and(|at| !self.open[at].settled)
+    }
+
     /// The article `seq` is settled. One that was not handed out, or is settled already, is ignored.
     pub(super) fn settle(&mut self, seq: Seq) {
         let Ok(at) = self.open.binary_search_by_key(&seq, |open| open.seq) else { return };

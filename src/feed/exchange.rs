@@ -7,6 +7,7 @@
 //! The queue is short: the scheduler fills it up when connections have emptied it, so that what a feed
 //! holds is what is in flight and a few hundred articles, whatever the window.
 
+use super::again::Again;
 use super::rate::Rate;
 use crate::article::MessageId;
 use crate::clock::{self, Timestamp};
@@ -159,6 +160,7 @@ pub(super) struct ConnectionNo(pub(super) u64);
 #[derive(Default)]
 struct Inner {
     queue: VecDeque<Owed>,
+    again: Again,
     answers: Vec<Answer>,
     /// Connections that take articles, in the order of opening.
     connections: Vec<Slot>,
@@ -174,7 +176,7 @@ struct Inner {
     /// Since when a connection takes articles; none: none does.
     connected: Option<Timestamp>,
     /// What bounds the octets a second, if anything does.
-    rate: Option<Rate>,
+    rate: Option<Arc<Mutex<Rate>>>,
 }
 
 /// How a peer stands, for its backup.
@@ -218,6 +220,16 @@ impl Exchange {
         inner.wake_for_queue();
     }
 
+    /// Puts articles that are offered again behind those that wait. `batch` is left empty.
+    pub(super) fn put_again(&self, batch: &mut Vec<Owed>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.again.put(batch);
+        inner.wake_for_queue();
+    }
+
     /// Takes the answers that have come in, into `answers`, which is empty.
     pub(super) fn collect(&self, answers: &mut Vec<Answer>) {
         std::mem::swap(&mut self.lock().answers, answers);
@@ -228,22 +240,40 @@ impl Exchange {
         READY_ENOUGH.saturating_sub(self.lock().queue.len())
     }
 
+    /// The same of those that are offered again.
+    pub(super) fn room_again(&self) -> usize {
+        READY_ENOUGH.saturating_sub(self.lock().again.len())
+    }
+
     /// Are all connections busy while articles wait?
     pub(super) fn is_short_of_connections(&self) -> bool {
         let inner = self.lock();
         inner.connections.iter().all(|slot| !slot.idle)
-            && (inner.queue.len() > READY_FEW
-                || inner.queue.iter().map(Owed::octets).sum::<usize>() > READY_OCTETS)
+            && (inner.waiting() > READY_FEW
+                || inner.queue.iter().chain(inner.again.waiting()).map(Owed::octets).sum::<usize>()
+                    > READY_OCTETS)
     }
 
     /// Takes back what no connection has taken.
     pub(super) fn take_back(&self) -> VecDeque<Owed> {
-        std::mem::take(&mut self.lock().queue)
+        let mut inner = self.lock();
+        let mut all = std::mem::take(&mut inner.queue);
+        all.append(&mut inner.again.take_back());
+        all
     }
 
     /// Bounds what is sent to so many octets a second, from now on.
     pub(super) fn set_rate(&self, octets_s: Option<u64>) {
-        self.lock().rate = octets_s.map(|octets_s| Rate::new(octets_s, Instant::now()));
+        let rate = octets_s.map(|octets_s| Arc::new(Mutex::new(Rate::new(octets_s, Instant::now()))));
+        self.lock().rate = rate;
+    }
+
+    /// An exchange beside this one for offering again, with the same peer: one bound for the octets of both.
+    /// The peer is always asked first.
+    pub(super) fn beside(&self) -> Self {
+        let rate = self.lock().rate.clone();
+        let inner = Inner { rate, acceptance: Acceptance::asking(), ..Inner::default() };
+        Self { inner: Mutex::new(inner), ..Self::default() }
     }
 
     /// How it stands, for a backup.
@@ -269,13 +299,14 @@ impl Exchange {
 
     /// How long to wait before anything is sent; none: now.
     pub(super) fn wait(&self) -> Option<Duration> {
-        self.lock().rate.as_mut()?.wait(Instant::now())
+        let rate = self.lock().rate.clone()?;
+        rate.lock().unwrap_or_else(PoisonError::into_inner).wait(Instant::now())
     }
 
     /// So many octets are sent.
     pub(super) fn spend(&self, octets: usize) {
-        if let Some(rate) = &mut self.lock().rate {
-            rate.spend(octets);
+        if let Some(rate) = &self.lock().rate {
+            rate.lock().unwrap_or_else(PoisonError::into_inner).spend(octets);
         }
     }
 
@@ -301,7 +332,9 @@ impl Exchange {
             inner.connected = None;
         }
         for owed in unsettled {
-            inner.queue.push_front(owed);
+            if let Some(owed) = inner.again.give_back(owed) {
+                inner.queue.push_front(owed);
+            }
         }
         inner.wake_for_queue();
     }
@@ -310,14 +343,16 @@ impl Exchange {
     /// be woken.
     pub(super) fn take(&self, no: ConnectionNo, room: usize, batch: &mut Vec<Owed>) {
         let mut inner = self.lock();
-        let before = inner.queue.len();
-        let take = room.min(before);
-        batch.extend(inner.queue.drain(..take));
+        let before = (inner.queue.len(), inner.again.len());
+        let already = batch.len();
+        inner.share(room.min(before.0 + before.1), batch);
+        let take = batch.len() - already;
         inner.totals.offered += take as u64;
         if let Some(slot) = inner.connections.iter_mut().find(|slot| slot.no == no) {
             slot.idle = take == 0;
         }
-        let runs_low = before > READY_FEW && before - take <= READY_FEW;
+        let low = |before: usize, now: usize| before > READY_FEW && now <= READY_FEW;
+        let runs_low = low(before.0, inner.queue.len()) || low(before.1, inner.again.len());
         drop(inner);
         if runs_low {
             self.scheduler.notify_one();
@@ -339,6 +374,9 @@ impl Exchange {
             inner.meter.add(clock::now(), articles, bytes);
         }
         inner.acceptance = acceptance;
+        if answers.iter().fold(false, |any, answer| inner.again.answered(answer.seq) | any) {
+            inner.wake_for_queue();
+        }
         inner.answers.append(answers);
         drop(inner);
         self.scheduler.notify_one();
@@ -400,11 +438,36 @@ impl Exchange {
 }
 
 impl Inner {
+    /// How many articles wait for a connection.
+    fn waiting(&self) -> usize {
+        self.queue.len() + self.again.len()
+    }
+
+    /// Takes so many in turns from both.
+    fn share(&mut self, take: usize, batch: &mut Vec<Owed>) {
+        if self.again.len() == 0 {
+            batch.extend(self.queue.drain(..take.min(self.queue.len())));
+            return;
+        }
+        let rates = self.meter.rates(clock::now());
+        let end = batch.len() + take;
+        while batch.len() < end {
+            let before = batch.len();
+            batch.extend(self.queue.pop_front());
+            if batch.len() < end {
+                batch.extend(self.again.take(rates));
+            }
+            if batch.len() == before {
+                return;
+            }
+        }
+    }
+
     /// Wakes the oldest idle connection, and more of them the more articles wait.
     fn wake_for_queue(&mut self) {
         /// What one connection is given before a second one is woken.
         const SHARE: usize = 64;
-        let wanted = self.queue.len().div_ceil(SHARE);
+        let wanted = self.waiting().div_ceil(SHARE);
         for slot in self.connections.iter_mut().filter(|slot| slot.idle).take(wanted) {
             slot.idle = false;
             slot.wake.notify_one();
@@ -497,5 +560,22 @@ mod tests {
         exchange.take(ConnectionNo(2), 10, &mut Vec::new());
         exchange.lock().queue.extend((0..1000).map(|seq| owed(seq, 2000)));
         assert!(!exchange.is_short_of_connections(), "one has nothing to do");
+    }
+
+    #[test]
+    fn what_is_offered_again_has_every_second_place() {
+        let exchange = Exchange::default();
+        exchange.put(&mut (10..13).map(|seq| owed(seq, 2000)).collect());
+        exchange.put_again(&mut (0..5).map(|seq| owed(seq, 2000)).collect());
+        let mut taken = Vec::new();
+        for room in [1, 2, 3, 9] {
+            let mut batch = Vec::new();
+            exchange.take(ConnectionNo(1), room, &mut batch);
+            taken.extend(batch.iter().map(|owed| owed.entry.seq.0));
+        }
+        assert_eq!(taken, [10, 11, 0, 12, 1, 2, 3, 4]);
+        exchange.put_again(&mut vec![owed(7, 2000)]);
+        exchange.put(&mut vec![owed(20, 2000)]);
+        assert_eq!(exchange.take_back().len(), 2);
     }
 }

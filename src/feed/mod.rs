@@ -14,6 +14,7 @@
 //! | `scheduler` | one task per peer: log, subscription, answers, reconnecting |
 //! | `sender` | one connection: moves octets both ways |
 //! | `exchange` | what the two share |
+//! | `again` | articles that are offered again, beside the new ones |
 //! | `cursor` | what is settled, in any order of answers |
 //! | `schedule` | pauses between attempts; deferred articles |
 //! | `owed` | is an article owed to a peer? |
@@ -23,13 +24,17 @@
 //! | `turn` | connections that the other side has opened |
 //! | `sync`, `compare`, `talk`, `sweep` | comparing with a peer what both have; offering it a part of the log again |
 //! | `mend` | a sync by itself where something was lost |
+//! | `watching` | articles whose answers a sync waits for |
+//! | `controls` | what a running feed is told from outside |
 //! | `outbox`, `dial` | what is to be written; opening a connection |
 //!
 //! A peer seen for the first time starts at the end of the log, as in INN: what was accepted before
 //! is not sent to it. From then on nothing is left out.
 
+mod again;
 mod batch;
 mod compare;
+mod controls;
 mod cursor;
 mod dial;
 mod exchange;
@@ -47,6 +52,7 @@ mod sweep;
 mod sync;
 mod talk;
 mod turn;
+mod watching;
 
 pub use batch::{Written, write_batches};
 pub use dial::service as service_of;
@@ -61,10 +67,11 @@ use crate::journal::figures::Given;
 use crate::store::{Seq, Store, Wait};
 use crate::tls::client::OwnCertificate;
 use crate::transport::{Machine, Network, Transport};
+use controls::Controls;
 use exchange::{Exchange, State};
 use gate::Gate;
 use news::Follower;
-use scheduler::{Controls, Scheduler, Span};
+use scheduler::{Scheduler, Span};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -291,7 +298,7 @@ impl Feeds {
         let mut rows: Vec<_> =
             self.running().values().map(|running| (running.peer.clone(), running.status(last))).collect();
         for (peer, (row, unread, deferred)) in &mut rows {
-            row.loss = self.store.loss(&peer.name);
+            row.loss = self.store.loss(&peer.name).map(|loss| loss.why);
             if *unread < Seq(last)
                 && let Some(owed) = owed::count(&self.store, peer, *unread, wait)
             {

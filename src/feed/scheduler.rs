@@ -8,20 +8,21 @@
 //! spans at most [`SPAN_MAX`] of them.
 
 use super::Means;
+use super::controls::Controls;
 use super::cursor::Cursor;
 use super::dial::dial;
 use super::exchange::{Answer, ConnectionNo, Exchange, Fate, Owed, State};
 use super::gate::{Gate, Opening, is_worth_saving, is_young};
+use super::mend;
 use super::schedule::{Backoff, Deferred};
 use super::sender::{self, End, Link};
-use super::sweep::Watching;
-use super::turn::{CameIn, Turned};
-use crate::clock;
+use super::turn::Turned;
+use crate::clock::{self, Timestamp};
 use crate::store::{LogEntry, PeerState, ReadError, Seq, Store, Wait};
 use crate::transport::apart;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -45,32 +46,9 @@ const EXTRA_PAUSE: Duration = Duration::from_secs(30);
 pub(super) enum Span {
     /// From where the peer stands, for ever; that place is kept.
     Onwards,
-    /// What stands behind the first and up to the second, once; nothing is kept.
-    Between(Seq, Seq),
-}
-
-/// The ways to tell a running feed something.
-#[derive(Clone, Default)]
-pub(super) struct Controls {
-    /// No new offers; end when the replies owed are in.
-    pub(super) stop: CancellationToken,
-    /// End now, and only save the cursor.
-    pub(super) abandon: CancellationToken,
-    /// Dial now.
-    pub(super) nudge: Arc<Notify>,
-    /// Offer these, which the peer was thought to have.
-    pub(super) owed: Arc<Mutex<Vec<Seq>>>,
-    /// Whose answers are waited for.
-    watching: Arc<Mutex<Watching>>,
-    /// Take these connections, which the peer has opened.
-    pub(super) came_in: CameIn,
-}
-
-impl Controls {
-    /// See [`Watching`].
-    pub(super) fn watched(&self) -> MutexGuard<'_, Watching> {
-        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// What stands behind the first and up to the second, and is dated since then, once; the scheduler keeps
+    /// nothing of it.
+    Between { from: Seq, to: Seq, since: Timestamp },
 }
 
 /// The task of one peer.
@@ -123,16 +101,13 @@ impl Scheduler {
         span: Span,
     ) -> Self {
         let peer = gate.peer.clone();
-        let resume = || {
-            store.peer_state(&peer.name).unwrap_or_else(|| {
-                let state = PeerState { cursor: store.last_seq(), deferred: Vec::new() };
-                store.save_peer(&peer.name, state.clone());
-                state
-            })
-        };
         let state = match span {
-            Span::Onwards => resume(),
-            Span::Between(from, _) => PeerState { cursor: from, deferred: Vec::new() },
+            Span::Onwards => {
+                let state = store.peer_state(&peer.name).unwrap_or_else(|| mend::begin(&store, &peer));
+                mend::look_for_gap(&store, &peer.name, state.cursor);
+                state
+            }
+            Span::Between { from, .. } => PeerState { cursor: from, deferred: Vec::new() },
         };
         exchange.report(|reported| {
             reported.cursor = state.cursor;
@@ -193,12 +168,12 @@ impl Scheduler {
 
     /// Is everything settled that it is about?
     fn has_swept(&self) -> bool {
-        matches!(self.span, Span::Between(_, to) if self.cursor.settled() >= to && self.deferred.len() == 0)
+        matches!(self.span, Span::Between { to, .. } if self.cursor.settled() >= to && self.deferred.len() == 0)
     }
 
     /// The last record that it is about.
     fn end(&self) -> Seq {
-        if let Span::Between(_, to) = self.span { to } else { Seq(u64::MAX) }
+        if let Span::Between { to, .. } = self.span { to } else { Seq(u64::MAX) }
     }
 
     /// What the peer was found to lack is offered as if it had been deferred until now.
@@ -206,7 +181,10 @@ impl Scheduler {
         let owed = std::mem::take(&mut *self.controls.owed.lock().unwrap_or_else(PoisonError::into_inner));
         let now = clock::now();
         for seq in owed {
-            self.unsaved |= self.deferred.add(seq, now);
+            // It is on its way anyhow.
+            if !self.cursor.is_ahead(seq) {
+                self.unsaved |= self.deferred.add(seq, now);
+            }
         }
         self.report_cursor();
     }
@@ -217,6 +195,7 @@ impl Scheduler {
             && self.link.exchange.room() > 0
             && self.cursor.span() < SPAN_MAX
             && self.deferred.len() < Deferred::ENOUGH
+            && (self.span == Span::Onwards || self.controls.watched().behind() < SPAN_MAX)
             && self.read_at.is_none_or(|at| at <= Instant::now())
     }
 
@@ -320,7 +299,7 @@ impl Scheduler {
         let put_off = self.deferred.settle_up_to(settled);
         if !put_off.is_empty() {
             let mut watched = self.controls.watched();
-            put_off.iter().for_each(|seq| watched.settle(*seq, false));
+            watched.seqs.retain(|seq| !put_off.contains(seq));
             drop(watched);
             self.unsaved = true;
             self.report_cursor();
@@ -341,19 +320,35 @@ impl Scheduler {
             return;
         }
         let now = clock::now();
+        let mut lost = false;
         let mut watching = self.controls.watched();
         for answer in self.answers.drain(..) {
             if answer.fate == Fate::Deferred {
                 self.deferred.defer(answer.seq, now);
-            } else if self.deferred.len() > 0 {
-                self.deferred.settle(answer.seq);
-                watching.settle(answer.seq, answer.fate == Fate::Accepted);
+            } else {
+                if self.deferred.len() > 0 {
+                    self.deferred.settle(answer.seq);
+                }
+                let watched = watching.settle(answer.seq, answer.fate);
+                lost |= answer.fate == Fate::Gone && !watched;
             }
             self.cursor.settle(answer.seq);
             self.unsaved = true;
         }
         drop(watching);
+        // What a sync has asked for is told by that sync.
+        if lost {
+            self.lose_articles();
+        }
         self.report_cursor();
+    }
+
+    /// Articles were damaged or missing here when they were to be offered.
+    fn lose_articles(&self) {
+        if self.span == Span::Onwards {
+            let why = "articles were damaged or missing here when their turn came";
+            self.link.store.lose(&self.link.peer.name, why);
+        }
     }
 
     fn report_cursor(&self) {
@@ -364,6 +359,11 @@ impl Scheduler {
             reported.deferred = self.deferred.len();
             reported.oldest_deferred = self.deferred.oldest();
         });
+        if self.span != Span::Onwards {
+            let settled = self.cursor.settled();
+            let before_deferred = self.deferred.oldest().map(|seq| Seq(seq.0.saturating_sub(1)));
+            self.controls.watched().come_to(before_deferred.map_or(settled, |before| before.min(settled)));
+        }
     }
 
     /// Hands out deferred articles that are due, then what is new in the log.
@@ -411,20 +411,26 @@ impl Scheduler {
 
     async fn refill_deferred(&mut self) {
         let now = clock::now();
-        let mut due = self.link.exchange.room();
+        let mut due = self.link.exchange.room_again();
         while due > 0
             && let Some(seq) = self.deferred.take_due(now)
         {
             due -= 1;
             match self.read_log(Seq(seq.0.saturating_sub(1)), 1).await {
                 Ok((mut entries, _)) => {
-                    match entries.pop().filter(|entry| entry.seq == seq && self.is_owed(entry)) {
+                    let found = entries.pop().filter(|entry| entry.seq == seq);
+                    let gone = found.is_none();
+                    match found.filter(|entry| self.is_owed(entry)) {
                         Some(entry) => self.batch.push(Owed::new(entry)),
-                        // Expired, cancelled or unsubscribed in the meantime.
+                        // Lost, or unsubscribed in the meantime.
                         None => {
                             self.deferred.settle(seq);
-                            self.controls.watched().settle(seq, false);
+                            let fate = if gone { Fate::Gone } else { Fate::Refused };
+                            let watched = self.controls.watched().settle(seq, fate);
                             self.unsaved = true;
+                            if gone && !watched {
+                                self.lose_articles();
+                            }
                         }
                     }
                 }
@@ -434,7 +440,7 @@ impl Scheduler {
                 }
             }
         }
-        self.link.exchange.put(&mut self.batch);
+        self.link.exchange.put_again(&mut self.batch);
     }
 
     /// Reads the log: from memory at once, from the disk on another thread.
@@ -446,7 +452,7 @@ impl Scheduler {
                 let max = if max == READ_MAX { READ_COLD } else { max };
                 let read = move || {
                     if max == READ_COLD && span == Span::Onwards {
-                        super::mend::look_for_gap(&store, &peer.name, after);
+                        return mend::read_on(&store, &peer.name, after, max);
                     }
                     store.log(after, max, Wait::Disk)
                 };
@@ -463,8 +469,8 @@ impl Scheduler {
     }
 
     fn is_owed(&self, entry: &LogEntry) -> bool {
-        let peer = &self.link.peer;
-        super::owed::judge(peer, entry).is_ok()
+        let dated = !matches!(self.span, Span::Between { since, .. } if entry.date < since);
+        dated && super::owed::judge(&self.link.peer, entry).is_ok()
     }
 
     // -- the cursor on disk --

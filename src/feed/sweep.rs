@@ -1,44 +1,21 @@
 //! Offering again what a peer is thought to have: single articles, or a part of the log.
 
-use super::exchange::{Exchange, State, Totals};
+use super::controls::Controls;
+use super::exchange::{Exchange, State};
 use super::gate::{Gate, Neighbours};
 use super::owed::judge;
-use super::scheduler::{Controls, Scheduler, Span};
+use super::scheduler::{Scheduler, Span};
+use super::watching::{Watched, Watching};
 use super::{Feeds, Running};
+use crate::clock::Timestamp;
 use crate::config::Peer;
-use crate::store::{LogEntry, Seq};
-use std::collections::HashSet;
+use crate::store::{LogEntry, Seq, Swept};
 use std::sync::{Arc, PoisonError};
 use tokio::task::JoinHandle;
 
 /// Articles that one call of [`Feeds::owe`] takes: they are kept in the peer's deferred set, which is
 /// small and durable.
 pub(super) const OWE_MAX: usize = 5_000;
-
-/// Articles of a feed for whose answers somebody waits.
-#[derive(Default)]
-pub(super) struct Watching {
-    seqs: HashSet<Seq>,
-    accepted: u64,
-}
-
-/// How far they are.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Watched {
-    /// How many have no answer yet.
-    pub(super) seqs: usize,
-    /// How many the peer has accepted.
-    pub(super) accepted: u64,
-}
-
-impl Watching {
-    /// An article has its answer for good.
-    pub(super) fn settle(&mut self, seq: Seq, accepted: bool) {
-        if self.seqs.remove(&seq) {
-            self.accepted += u64::from(accepted);
-        }
-    }
-}
 
 impl Feeds {
     /// The peer lacks these articles: its feed offers them, also after a restart. How many of them it
@@ -103,8 +80,7 @@ impl Feeds {
     pub(super) fn watched(&self, peer: &str) -> Watched {
         let running = self.running();
         let Some(running) = running.get(peer) else { return Watched::default() };
-        let watching = running.controls.watched();
-        Watched { seqs: watching.seqs.len(), accepted: watching.accepted }
+        running.controls.watched().watched()
     }
 
     /// Nothing is watched any more.
@@ -119,11 +95,17 @@ impl Feeds {
         self.running().get(name).map(|running| running.peer.clone())
     }
 
-    /// Offers the peer once more what it should have of a part of the log, beside its feed.
-    pub(super) fn sweep(&self, peer: &Arc<Peer>, from: Seq, to: Seq) -> Sweep {
-        let exchange = Arc::new(Exchange::default());
-        exchange.set_rate(peer.bytes_s_max);
+    /// Offers the peer once more what it should have of a part of the log, beside its feed, on a connection of
+    /// its own. None: it has no feed.
+    pub(super) fn sweep(&self, peer: &Arc<Peer>, swept: Swept) -> Option<Sweep> {
+        let exchange = Arc::new(self.running().get(&peer.name)?.exchange.beside());
         let controls = Controls::default();
+        let span = Span::Between {
+            from: Seq(swept.at),
+            to: Seq(swept.to),
+            since: Timestamp::from_unix_s(swept.since_s),
+        };
+        *controls.watched() = Watching::all_from(swept);
         // Never in place of another peer, and at any time: somebody has asked for it.
         let own =
             Peer { connections: 1, schedule: Vec::new(), backup_of: None, delay_s: 0, ..Peer::clone(peer) };
@@ -135,9 +117,9 @@ impl Feeds {
             controls.clone(),
             self.means(),
             Gate::new(own, Neighbours::default()),
-            Span::Between(from, to),
+            span,
         );
-        Sweep { exchange, controls, task: tokio::spawn(scheduler.run()) }
+        Some(Sweep { exchange, controls, task: tokio::spawn(scheduler.run()) })
     }
 }
 
@@ -153,10 +135,15 @@ impl Sweep {
         self.task.is_finished()
     }
 
-    /// What has been answered so far, up to where, and what went wrong last.
-    pub(super) fn figures(&self) -> (Totals, Seq, String) {
+    /// What has been answered up to where.
+    pub(super) fn swept(&self) -> Swept {
+        self.controls.watched().swept().unwrap_or_default()
+    }
+
+    /// How many answers have come, and what went wrong last.
+    pub(super) fn progress(&self) -> (u64, String) {
         let (totals, reported, ..) = self.exchange.figures();
-        (totals, reported.cursor, reported.last_error)
+        (totals.accepted + totals.refused + totals.rejected + totals.gone, reported.last_error)
     }
 
     /// Some of what the peer rejected, and of what is not to be read here any more: Message-ID and why.

@@ -68,14 +68,11 @@ impl Talk {
         }
     }
 
-    /// Asks, and hands over the lines behind a 291.
+    /// Hands over the lines of the next answer, behind its 291.
     pub(super) async fn list(
         &mut self,
-        question: &str,
         mut each: impl FnMut(String) -> Result<(), String>,
     ) -> Result<(), String> {
-        self.ask(question);
-        self.send().await?;
         let answer = self.line().await?;
         if !answer.starts_with("291") {
             return Err(format!("unexpected answer: {answer}"));

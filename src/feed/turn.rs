@@ -8,11 +8,11 @@
 //! lets this peer do, and no more.
 
 use super::Means;
+use super::controls::Controls;
 use super::dial::dial;
 use super::exchange::Exchange;
 use super::opening::{Failed, through_opening};
 use super::schedule::Backoff;
-use super::scheduler::Controls;
 use crate::config::{Dial, Peer};
 use crate::transport::Transport;
 use std::pin::Pin;

@@ -148,6 +148,7 @@ impl Stream {
                 Ok(true)
             }
             Self::Sync { after, ranges, wildmat, summary } => {
+                *after = store.skip(*after, &|first_s, last_s| ranges.touch(first_s, last_s));
                 let (entries, next) = match store.log(*after, NEWNEWS_ENTRIES, Wait::No) {
                     Err(ReadError::WouldBlock) => {
                         blocking(|| store.log(*after, NEWNEWS_ENTRIES, Wait::Disk))?

@@ -8,6 +8,7 @@ use super::segment::{Packed, Scan, Spool, Step};
 use super::types::{Location, LogEntry, ReadError, Seq, Wait};
 use crate::article::MessageId;
 use crate::clock::Timestamp;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,8 @@ struct Milestone {
     location: Packed,
     /// The latest arrival among all records before: whole seconds, rounded up.
     latest_before_s: i64,
+    /// The earliest and the latest of the articles' own dates from here to the next milestone, in seconds.
+    dates_s: (i64, i64),
 }
 
 /// The end of what is visible.
@@ -57,10 +60,17 @@ pub(super) struct Visible {
 }
 
 impl Recent {
-    fn note(&mut self, seq: Seq, location: Packed, arrived: Timestamp) {
+    fn note(&mut self, seq: Seq, location: Packed, arrived: Timestamp, date: Option<Timestamp>) {
         let block = |seq: Seq| seq.0 / ENTRIES;
         if self.milestones.last().is_none_or(|last| block(last.seq) < block(seq)) {
-            self.milestones.push(Milestone { seq, location, latest_before_s: self.latest_s });
+            let (latest_before_s, dates_s) = (self.latest_s, (i64::MAX, i64::MIN));
+            self.milestones.push(Milestone { seq, location, latest_before_s, dates_s });
+        }
+        if let (Some(date), Some(Milestone { dates_s: (first, last), .. })) =
+            (date, self.milestones.last_mut())
+        {
+            *first = (*first).min(date.unix_s());
+            *last = (*last).max(date.unix_s());
         }
         self.latest_s = self.latest_s.max(arrived.unix_s().saturating_add(1));
     }
@@ -86,8 +96,8 @@ impl Log {
     }
 
     /// Notes an old record's place: at start, in order.
-    pub fn note(&self, seq: Seq, location: Packed, arrived: Timestamp) {
-        held(self.recent.write()).note(seq, location, arrived);
+    pub fn note(&self, seq: Seq, location: Packed, arrived: Timestamp, date: Option<Timestamp>) {
+        held(self.recent.write()).note(seq, location, arrived, date);
     }
 
     /// Makes records visible, in order. `dropped` gets the entries that are not recent any more, so
@@ -95,7 +105,8 @@ impl Log {
     pub fn publish(&self, records: &mut Vec<Visible>, tip: Tip, dropped: &mut Vec<Arc<LogEntry>>) {
         let mut recent = held(self.recent.write());
         for record in records.drain(..) {
-            recent.note(record.seq, record.location, record.arrived);
+            let date = record.entry.as_ref().map(|entry| entry.date);
+            recent.note(record.seq, record.location, record.arrived, date);
             if let Some(entry) = record.entry {
                 recent.entries.push_back(entry);
             }
@@ -118,13 +129,15 @@ impl Log {
         held(self.recent.read()).tip
     }
 
-    /// See [`super::Store::log`].
+    /// See [`super::Store::log`]. `lost` is called with the first and the last of
+    /// records behind `after` that are damaged, so that they are passed over.
     pub fn read(
         &self,
         spool: &Spool,
         after: Seq,
         max: usize,
         wait: Wait,
+        lost: &dyn Fn(Seq, Seq),
     ) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
         let recent = held(self.recent.read());
         let tip = recent.tip;
@@ -143,7 +156,15 @@ impl Log {
         let mut entries = Vec::new();
         let Some(milestone) = milestone else { return Ok((entries, tip.seq)) };
         let mut next = tip.seq;
-        scan(spool, milestone.location.location(), tip.end, |location, record| {
+        let (damaged, last) = (Cell::new(false), Cell::new(after.0.max(milestone.seq.0.saturating_sub(1))));
+        let passed = |to: u64| {
+            if damaged.take() && to > last.get() {
+                lost(Seq(last.get() + 1), Seq(to));
+            }
+        };
+        scan(spool, milestone.location.location(), tip.end, &|| damaged.set(true), |location, record| {
+            passed(record.header.seq.0.saturating_sub(1));
+            last.set(last.get().max(record.header.seq.0));
             if record.header.seq > after && record.header.kind == Kind::Article {
                 if entries.len() >= max {
                     next = entries.last().map_or(after, |last: &Arc<LogEntry>| last.seq);
@@ -154,7 +175,20 @@ impl Log {
             ControlFlow::Continue(())
         })
         .map_err(ReadError::Io)?;
+        passed(tip.seq.0);
         Ok((entries, next))
+    }
+
+    /// See [`super::Store::skip`].
+    pub fn skip(&self, after: Seq, wanted: &dyn Fn(i64, i64) -> bool) -> Seq {
+        let recent = held(self.recent.read());
+        let here = recent.milestones.partition_point(|milestone| milestone.seq.0 <= after.0 + 1);
+        let from = here.saturating_sub(1);
+        let mut rest = recent.milestones.get(from..).unwrap_or_default().iter();
+        match rest.find(|Milestone { dates_s: (first, last), .. }| first <= last && wanted(*first, *last)) {
+            Some(milestone) => after.max(Seq(milestone.seq.0.saturating_sub(1))),
+            None => recent.tip.seq.max(after),
+        }
     }
 
     /// See [`super::Store::seq_before`].
@@ -173,7 +207,7 @@ impl Log {
         }
         drop(recent);
         let mut before = tip.seq;
-        let scanned = scan(spool, milestone.location.location(), tip.end, |_, record| {
+        let scanned = scan(spool, milestone.location.location(), tip.end, &|| (), |_, record| {
             if record.header.kind == Kind::Article && record.header.arrived >= at {
                 before = Seq(record.header.seq.0.saturating_sub(1));
                 return ControlFlow::Break(());
@@ -193,6 +227,7 @@ fn scan(
     spool: &Spool,
     from: Location,
     to: Location,
+    damaged: &dyn Fn(),
     mut each: impl FnMut(Location, &Record<'_>) -> ControlFlow<()>,
 ) -> std::io::Result<()> {
     let mut segment = from.segment;
@@ -203,7 +238,7 @@ fn scan(
             loop {
                 match scan.step()? {
                     Step::End => break,
-                    Step::Damage(_) => {}
+                    Step::Damage(_) => damaged(),
                     Step::Record(at) => {
                         let location = scan.location(at);
                         if let Some(record) = scan.facts(at)?

@@ -19,6 +19,7 @@
 //! ```text
 //! DIR/lock                     held while a process has the store open
 //! DIR/secret                   16 octets: the key of the Message-ID hash
+//! DIR/fed                      which peers have been fed: see `fed`
 //! DIR/spool/NNNNNNNNNN.seg     the log: see `segment` and `record`
 //! DIR/index/                   sled: see `index`
 //! ```
@@ -42,6 +43,7 @@ mod behind;
 mod block;
 mod cache;
 mod disk;
+mod fed;
 mod groups;
 mod history;
 mod index;
@@ -60,8 +62,8 @@ pub use disk::{Disk, RealDisk};
 pub use groups::Group;
 pub use history::Reservation;
 pub use types::{
-    GroupStatus, Known, Location, LogEntry, Marks, NewArticle, Options, Outcome, PeerState, ReadError, Seq,
-    Settle, Stats, StoreError, Stored, VerifyReport, Wait,
+    GroupStatus, Known, Location, LogEntry, Loss, Marks, NewArticle, Options, Outcome, PeerState, ReadError,
+    Seq, Settle, Stats, StoreError, Stored, Swept, VerifyReport, Wait,
 };
 
 use crate::article::{MessageId, NewsgroupName};
@@ -397,7 +399,24 @@ impl Store {
     /// than the last entry's: other records are skipped). Recent ones come from memory; older ones
     /// wait for the disk.
     pub fn log(&self, after: Seq, max: usize, wait: Wait) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
-        self.shared().log.read(&self.shared().spool, after, max, wait)
+        self.shared().log.read(&self.shared().spool, after, max, wait, &|_, _| ())
+    }
+
+    /// The same, and `lost` is called with the first and the last of records behind `after` that are damaged,
+    /// so that they are passed over.
+    pub fn log_telling(
+        &self,
+        after: Seq,
+        max: usize,
+        lost: &dyn Fn(Seq, Seq),
+    ) -> Result<(Vec<Arc<LogEntry>>, Seq), ReadError> {
+        self.shared().log.read(&self.shared().spool, after, max, Wait::Disk, lost)
+    }
+
+    /// Where to go on behind `after` when only articles are looked for whose own dates `wanted` may want: asked
+    /// with the earliest and the latest of some hundred articles, Unix seconds. Memory only.
+    pub fn skip(&self, after: Seq, wanted: &dyn Fn(i64, i64) -> bool) -> Seq {
+        self.shared().log.skip(after, wanted)
     }
 
     /// The last seq before the first article that arrived at or after `at` (for NEWNEWS). May wait
@@ -432,21 +451,46 @@ impl Store {
     /// close) in the index and in the log. The first state of a peer goes into the log at once, before
     /// the next batch of articles.
     pub fn save_peer(&self, peer: &str, state: PeerState) {
-        if self.shared().peers.save(peer, state) {
+        self.begin_peer(peer, state, None);
+    }
+
+    /// The same, with a loss that is known of a peer which has no state yet; else it is not kept.
+    pub fn begin_peer(&self, peer: &str, state: PeerState, loss: Option<String>) {
+        if self.shared().peers.save(peer, state, loss) {
             self.inner.queue.call();
         }
     }
 
+    /// Since when the peer has been fed, if it ever was: also where its state was lost with the log.
+    pub fn fed_since(&self, peer: &str) -> Option<Timestamp> {
+        self.shared().fed.since(peer)
+    }
+
     /// Why what this peer has and what we have may differ, if the store knows of a loss that its state
     /// does not tell.
-    pub fn loss(&self, peer: &str) -> Option<String> {
+    pub fn loss(&self, peer: &str) -> Option<Loss> {
         self.shared().peers.loss(peer)
     }
 
-    /// Keeps such a loss of a peer whose state is kept, as [`Store::save_peer`] keeps that; none: it is
-    /// mended.
-    pub fn set_loss(&self, peer: &str, loss: Option<String>) {
-        self.shared().peers.set_loss(peer, loss);
+    /// Keeps such a loss of a peer whose state is kept, as [`Store::save_peer`] keeps that. The first one
+    /// stays until it is mended.
+    pub fn lose(&self, peer: &str, why: &str) {
+        self.shared().peers.lose_of(peer, why);
+    }
+
+    /// The loss is made good; one that was noticed since [`Store::loss`] told it is not.
+    pub fn mended(&self, peer: &str, loss: &Loss) {
+        self.shared().peers.mended(peer, loss);
+    }
+
+    /// How far the peer has been offered everything once more, if that was interrupted.
+    pub fn sweep(&self, peer: &str) -> Option<Swept> {
+        self.shared().peers.sweep(peer)
+    }
+
+    /// Keeps that, as [`Store::save_peer`] keeps a state; none: it has come to its end.
+    pub fn set_sweep(&self, peer: &str, sweep: Option<Swept>) {
+        self.shared().peers.set_sweep(peer, sweep);
     }
 
     // -- the operator --

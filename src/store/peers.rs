@@ -2,7 +2,7 @@
 //! into the log now and then, the index thread into the index at each checkpoint.
 
 use super::held;
-use super::types::{PeerState, Seq};
+use super::types::{Loss, PeerState, Seq, Swept};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,6 +16,8 @@ struct Text {
     deferred: Vec<(u64, i64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sweep: Option<Swept>,
 }
 
 #[derive(Default)]
@@ -23,6 +25,10 @@ struct Entry {
     state: PeerState,
     /// Why what it has and what we have may differ although the state says nothing of it.
     loss: Option<String>,
+    /// How often such a thing was noticed since the start.
+    noticed: u64,
+    /// Where an offering of everything has come to.
+    sweep: Option<Swept>,
     /// Changed since it was last written to the log.
     log_owes: bool,
     /// Changed since it was last written to the index.
@@ -41,14 +47,16 @@ pub(super) struct Peers {
 impl Entry {
     fn text(&self, peer: &str) -> Vec<u8> {
         let deferred = self.state.deferred.iter().map(|(seq, at)| (seq.0, *at)).collect();
-        let (cursor, loss) = (self.state.cursor.0, self.loss.clone());
-        let text = Text { peer: peer.to_owned(), cursor, deferred, loss };
+        let (cursor, loss, sweep) = (self.state.cursor.0, self.loss.clone(), self.sweep.clone());
+        let text = Text { peer: peer.to_owned(), cursor, deferred, loss, sweep };
         serde_json::to_vec(&text).unwrap_or_default()
     }
 
-    fn set_loss(&mut self, loss: Option<String>) {
-        if self.loss != loss {
-            self.loss = loss;
+    /// Something was lost. The first reason stays: it is the one that the operator looks for.
+    fn lose(&mut self, why: &str) {
+        self.noticed += 1;
+        if self.loss.is_none() {
+            self.loss = Some(why.to_owned());
             (self.log_owes, self.index_owes) = (true, true);
         }
     }
@@ -59,11 +67,12 @@ impl Peers {
         held(self.entries.lock()).get(peer).map(|entry| entry.state.clone())
     }
 
-    /// Keeps a state; true when the peer is new.
-    pub fn save(&self, peer: &str, state: PeerState) -> bool {
+    /// Keeps a state; true when the peer is new. With its first state comes what is known of a loss: one
+    /// record has both.
+    pub fn save(&self, peer: &str, state: PeerState, loss: Option<String>) -> bool {
         let mut entries = held(self.entries.lock());
         let Some(entry) = entries.get_mut(peer) else {
-            let entry = Entry { state, loss: None, log_owes: true, index_owes: true };
+            let entry = Entry { state, loss, log_owes: true, index_owes: true, ..Entry::default() };
             entries.insert(peer.to_owned(), entry);
             self.newcomers.store(true, Ordering::Release);
             return true;
@@ -76,20 +85,52 @@ impl Peers {
     }
 
     /// Why what this peer has and what we have may differ, if something is known.
-    pub fn loss(&self, peer: &str) -> Option<String> {
-        held(self.entries.lock()).get(peer).and_then(|entry| entry.loss.clone())
+    pub fn loss(&self, peer: &str) -> Option<Loss> {
+        let entries = held(self.entries.lock());
+        let entry = entries.get(peer)?;
+        entry.loss.clone().map(|why| Loss { why, noticed: entry.noticed })
     }
 
-    /// Keeps that, or (none) forgets it.
-    pub fn set_loss(&self, peer: &str, loss: Option<String>) {
+    /// Keeps that.
+    pub fn lose_of(&self, peer: &str, why: &str) {
         if let Some(entry) = held(self.entries.lock()).get_mut(peer) {
-            entry.set_loss(loss);
+            entry.lose(why);
         }
+    }
+
+    /// It is made good, unless something more was lost since `loss` was asked for.
+    pub fn mended(&self, peer: &str, loss: &Loss) {
+        if let Some(entry) = held(self.entries.lock()).get_mut(peer)
+            && entry.noticed == loss.noticed
+        {
+            entry.loss = None;
+            (entry.log_owes, entry.index_owes) = (true, true);
+        }
+    }
+
+    /// Where an offering of everything has come to, if one was begun and did not end.
+    pub fn sweep(&self, peer: &str) -> Option<Swept> {
+        held(self.entries.lock()).get(peer)?.sweep.clone()
+    }
+
+    /// Keeps that; none: it has ended.
+    pub fn set_sweep(&self, peer: &str, sweep: Option<Swept>) {
+        if let Some(entry) = held(self.entries.lock()).get_mut(peer)
+            && entry.sweep != sweep
+        {
+            entry.sweep = sweep;
+            (entry.log_owes, entry.index_owes) = (true, true);
+        }
+    }
+
+    /// Their names.
+    pub fn names(&self) -> Vec<String> {
+        held(self.entries.lock()).keys().cloned().collect()
     }
 
     /// Something was lost here: each of the peers may have given it to us, or be owed it.
     pub fn lose(&self, why: &str) {
-        held(self.entries.lock()).values_mut().for_each(|entry| entry.set_loss(Some(why.to_owned())));
+        held(self.entries.lock()).values_mut().for_each(|entry| entry.lose(why));
     }
 
     /// Has a peer come for the first time since this was asked last? Where it stands goes into the log
@@ -103,7 +144,8 @@ impl Peers {
         let Ok(text) = serde_json::from_slice::<Text>(text) else { return false };
         let deferred = text.deferred.into_iter().map(|(seq, at)| (Seq(seq), at)).collect();
         let state = PeerState { cursor: Seq(text.cursor), deferred };
-        let entry = Entry { state, loss: text.loss, log_owes: false, index_owes: from_log };
+        let (loss, sweep) = (text.loss, text.sweep);
+        let entry = Entry { state, loss, sweep, index_owes: from_log, ..Entry::default() };
         held(self.entries.lock()).insert(text.peer, entry);
         true
     }
@@ -116,6 +158,7 @@ impl Peers {
         for entry in entries.values_mut() {
             entry.state.cursor = entry.state.cursor.min(last);
             entry.state.deferred.retain(|(seq, _)| *seq <= last);
+            entry.sweep = entry.sweep.take().filter(|sweep| sweep.to <= last.0);
         }
         had
     }

@@ -3,6 +3,7 @@
 //! checkpoint says. An empty index makes this the rebuild.
 
 use super::behind::{Behind, Changes, ENTRIES, ENTRY, HistoryBlock, HistoryEntry};
+use super::fed::Fed;
 use super::groups::Facts;
 use super::history::History;
 use super::index::{Checkpoint, Failure, Index};
@@ -103,6 +104,7 @@ pub(super) fn load(options: &Options) -> Result<(Shared, Checkpoint), StoreError
             groups: Default::default(),
             log: Log::new(tip),
             peers: Default::default(),
+            fed: Fed::open(&options.dir),
             behind: Behind::default(),
             cache: Default::default(),
             index: Default::default(),
@@ -141,7 +143,8 @@ fn fill(Loaded { checkpoint, index, shared }: &Loaded) -> Result<(), Failure> {
                 shared.history.put(fingerprint, entry.location);
                 articles += 1;
             }
-            shared.log.note(entry.seq, entry.location, entry.arrived);
+            let date = entry.fingerprint.map(|_| entry.date);
+            shared.log.note(entry.seq, entry.location, entry.arrived, date);
             last = Some(entry);
         }
         if block.no == open.no {
@@ -372,8 +375,8 @@ impl Replay<'_> {
                 }
             }
         }
-        self.visible.push(Visible { seq: header.seq, location: packed, arrived: header.arrived, entry });
         let (date, arrived) = (header.date, header.arrived);
+        self.visible.push(Visible { seq: header.seq, location: packed, arrived, entry });
         let entry = HistoryEntry { seq: header.seq, fingerprint, location: packed, date, arrived };
         self.changes.remember(entry, header.total());
         self.tip = Tip { seq: header.seq, end: Location { offset: end, ..location } };

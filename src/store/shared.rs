@@ -4,6 +4,7 @@ use super::behind::Behind;
 use super::block::Block;
 use super::cache::Cache;
 use super::disk::Disk;
+use super::fed::Fed;
 use super::groups::{Group, Groups};
 use super::held;
 use super::history::History;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub groups: Groups,
     pub log: Log,
     pub peers: Peers,
+    pub fed: Fed,
     pub behind: Behind,
     pub cache: Cache,
     /// None when closed, or when the index has failed.

@@ -244,6 +244,35 @@ pub struct PeerState {
     pub deferred: Vec<(Seq, i64)>,
 }
 
+/// Something was lost, so that what a peer has and what we have may differ although its state does not
+/// tell: a sync is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What was lost; one line.
+    pub why: String,
+    /// How often something was lost since the start: more of it than this is not made good.
+    pub(super) noticed: u64,
+}
+
+/// How far a peer has been offered a part of the log once more: what goes on there after an interruption.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Swept {
+    /// Articles dated since then, Unix seconds.
+    pub since_s: i64,
+    /// Everything up to this record has an answer for good ...
+    pub at: u64,
+    /// ... of what there is up to this one.
+    pub to: u64,
+    /// Of those with an answer: taken now,
+    pub accepted: u64,
+    /// known to the peer before,
+    pub refused: u64,
+    /// rejected,
+    pub rejected: u64,
+    /// and not to be read here any more.
+    pub gone: u64,
+}
+
 /// Figures for `feedd status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)]
@@ -286,6 +315,13 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// One line for each thing found wrong.
     pub damage: Vec<String>,
+}
+
+impl Swept {
+    /// Articles that have an answer for good.
+    pub fn answered(&self) -> u64 {
+        self.accepted + self.refused + self.rejected + self.gone
+    }
 }
 
 impl Options {

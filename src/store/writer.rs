@@ -289,7 +289,10 @@ impl Writer {
         }
         if !self.commit(batch) {
             self.shared.peers.log_failed();
+            return;
         }
+        // Behind the record: whoever stands here is known to the log.
+        self.shared.fed.note(self.shared.peers.names(), clock::now());
     }
 
     /// Writes the batch, syncs, makes it visible and tells the outcomes; leaves it empty. False when

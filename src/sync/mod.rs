@@ -40,9 +40,9 @@ pub struct Summary {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges(Vec<(i64, i64)>);
 
-/// The hash of a Message-ID: half of its SHA-256.
-fn hash(id: &MessageId) -> u128 {
-    let whole = sha256(id.as_str().as_bytes());
+/// The hash of a Message-ID with its brackets: half of its SHA-256.
+pub fn hash(id: &str) -> u128 {
+    let whole = sha256(id.as_bytes());
     whole.iter().take(16).fold(0, |sum, octet| sum << 8 | u128::from(*octet))
 }
 
@@ -51,7 +51,7 @@ impl Summary {
     pub fn add(&mut self, id: &MessageId, date: Timestamp) {
         let sum = self.hours.entry(date.unix_s().div_euclid(BUCKET_S)).or_default();
         sum.count += 1;
-        sum.hash = sum.hash.wrapping_add(hash(id));
+        sum.hash = sum.hash.wrapping_add(hash(id.as_str()));
     }
 
     /// How many articles.
@@ -180,6 +180,11 @@ impl Ranges {
     /// Does a range hold this second?
     pub fn contain(&self, at_s: i64) -> bool {
         self.0.iter().any(|(from, to)| (*from..*to).contains(&at_s))
+    }
+
+    /// Does a range hold any of the seconds from `first_s` to `last_s`?
+    pub fn touch(&self, first_s: i64, last_s: i64) -> bool {
+        self.0.iter().any(|(from, to)| *from <= last_s && first_s < *to)
     }
 
     /// The second behind the last one.

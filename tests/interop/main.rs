@@ -11,6 +11,7 @@ mod readers;
 mod ring;
 #[path = "../support/mod.rs"]
 mod support;
+mod sync;
 mod terminal;
 
 use std::time::Duration;

@@ -4,4 +4,5 @@
 mod by_hand;
 mod contract;
 mod faults;
+mod peers;
 mod support;

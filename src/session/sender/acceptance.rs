@@ -7,6 +7,7 @@
 pub struct Acceptance {
     percent: f64,
     straight: bool,
+    asks: bool,
 }
 
 impl Acceptance {
@@ -16,6 +17,11 @@ impl Acceptance {
     const LOW_PERCENT: f64 = 90.0;
     /// The time constant of the average, in offers.
     const OFFERS: f64 = 50.0;
+
+    /// Of a peer that is always asked: 438 says that it knows an article, 439 may say that or anything else.
+    pub fn asking() -> Self {
+        Self { asks: true, ..Self::default() }
+    }
 
     /// Counts the answer to one offer: was the article wanted?
     pub fn record(&mut self, wanted: bool) {
@@ -30,6 +36,6 @@ impl Acceptance {
 
     /// Is TAKETHIS sent without CHECK?
     pub fn straight(&self) -> bool {
-        self.straight
+        self.straight && !self.asks
     }
 }

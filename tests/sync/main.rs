@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing step of a test is a failing test")]
 
+mod losses;
+mod sharing;
+#[path = "../support/mod.rs"]
 mod support;
+mod sweeps;
 
 use std::process::Command;
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use support::articles::{message_id, run_of};
 use support::site::{FEEDD, Site};
@@ -30,6 +37,16 @@ fn peer(site: &Site, other: &Site, more: &[&str]) {
     site.feedd(&["peer", "add"], &[&add[..], more].concat());
 }
 
+/// Adds a line to the last peer's block, and has the site read it.
+fn add_to_peer(site: &Site, line: &str) {
+    let peers = site.dir().join("peers.toml");
+    let text = std::fs::read_to_string(&peers).unwrap();
+    std::fs::write(&peers, format!("{text}{line}\n")).unwrap();
+    if site.pid() != 0 {
+        site.feedd(&["reload"], &[]);
+    }
+}
+
 #[track_caller]
 fn offer(site: &Site, run: &str, newsgroup: &str, count: usize) {
     let mut refused = Vec::new();
@@ -50,6 +67,16 @@ fn sync(site: &Site, peer: &str) -> (bool, serde_json::Value) {
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {said}"));
     (output.status.success(), report)
 }
+
+/// Begins a sync, and does not wait for it.
+fn begin_sync(site: &Site, peer: &str) -> Child {
+    let mut feedd = Command::new(FEEDD);
+    feedd.args(["sync", peer, "--json", "-c"]).arg(site.config());
+    feedd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Nothing here takes longer than a minute on the slowest machine.
+const WITHIN: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_either_lacks_comes_from_the_other() {
@@ -122,62 +149,6 @@ fn what_a_contract_keeps_back_is_told_apart_from_what_is_missing() {
 }
 
 #[test]
-fn a_peer_that_is_no_feedd_is_offered_everything_once_more() {
-    let mut a = Site::init("a.example", &NEWSGROUPS);
-    let mut b = Site::init("b.example", &NEWSGROUPS);
-    a.accept_load();
-    a.start();
-    offer(&a, "before", "test.a", 120);
-    // Known to B as one of two on this host, so nobody in particular: it is not asked by XSYNC OFFER, and
-    // an old server would not know the question either.
-    let (port, stop) = without_xsync(b.port);
-    a.peer_with_port("b.example", port);
-    b.peer_with(&a);
-    b.start();
-    let (whole, report) = sync(&a, "b");
-    assert!(whole, "{report:#}");
-    assert_eq!((&report["compared"], &report["sent"]["sent"]), (&false.into(), &120.into()), "{report:#}");
-    let (whole, report) = sync(&a, "b");
-    assert!(whole && report["sent"]["agreed"] == 120 && report["sent"]["sent"] == 0, "{report:#}");
-    assert_eq!(b.client().group("test.a").0, 120);
-    drop(stop);
-}
-
-/// A door to the server behind a port that takes XSYNC out of its capabilities.
-fn without_xsync(port: u16) -> (u16, impl Drop) {
-    use std::io::{Read, Write};
-    use std::net::{Shutdown, TcpListener, TcpStream};
-    struct Stop;
-    impl Drop for Stop {
-        fn drop(&mut self) {}
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let own = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for near in listener.incoming().flatten() {
-            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { continue };
-            let copy = |mut from: TcpStream, mut to: TcpStream| {
-                let mut octets = [0; 65536];
-                while let Ok(count @ 1..) = from.read(&mut octets) {
-                    let mut text = octets[..count].to_vec();
-                    if let Some(at) = memchr::memmem::find(&text, b"XSYNC\r\n") {
-                        text[at..at + 5].copy_from_slice(b"XNONE");
-                    }
-                    if to.write_all(&text).is_err() {
-                        break;
-                    }
-                }
-                let _ = to.shutdown(Shutdown::Write);
-            };
-            let (near2, far2) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-            std::thread::spawn(move || copy(near, far));
-            std::thread::spawn(move || copy(far2, near2));
-        }
-    });
-    (own, Stop)
-}
-
-#[test]
 fn who_is_no_peer_learns_nothing() {
     let mut a = Site::init("a.example", &NEWSGROUPS);
     a.start();
@@ -201,4 +172,85 @@ fn who_is_no_peer_learns_nothing() {
         assert!(client.ask(command).unwrap().starts_with("501"), "{command}");
     }
     assert!(client.list("XSYNC COUNTS 0-9999999999 *", "291").is_empty());
+}
+
+#[test]
+fn three_sites_come_to_agree_whatever_each_of_them_had() {
+    let mut sites = ["a.example", "b.example", "c.example"]
+        .map(|identity| Site::init_with(identity, &NEWSGROUPS, &["--self-signed"]));
+    for site in &mut sites {
+        site.accept_load();
+        site.start();
+    }
+    let [a, b, c] = &sites;
+    offer(a, "all", "test.a", 50);
+    offer(b, "all", "test.a", 50);
+    offer(c, "all", "test.a", 50);
+    for (site, run, count) in [(a, "only-a", 30), (b, "only-b", 20), (c, "only-c", 10)] {
+        offer(site, run, "test.a", count);
+    }
+    // A line: A and C do not know each other.
+    for (site, other) in [(a, b), (b, a), (b, c), (c, b)] {
+        peer(site, other, &[]);
+    }
+    let (whole, report) = sync(b, "a");
+    assert!(whole && report["sent"]["agreed"] == 100, "{report:#}");
+    // What B has from A since then C gets by the feed; what B had before, by the sync.
+    let (whole, report) = sync(c, "b");
+    assert!(whole && report["sent"]["agreed"] == 110, "{report:#}");
+    for (site, name) in [(a, "b"), (b, "a"), (b, "c"), (c, "b")] {
+        let (whole, report) = sync(site, name);
+        assert!(whole && report["sent"]["of"] == 110, "{} and {name}: {report:#}", site.identity);
+    }
+    for site in &sites {
+        assert_eq!(site.client().group("test.a").0, 110, "{}", site.identity);
+    }
+}
+
+#[test]
+fn each_owes_what_its_contract_says_where_the_patterns_differ() {
+    const GROUPS: [&str; 3] = ["test.a", "test.b", "local.a"];
+    let site = |identity| {
+        let mut site = Site::init_with(identity, &GROUPS, &["--self-signed"]);
+        site.accept_load();
+        site.start();
+        site
+    };
+    let (a, b) = (site("a.example"), site("b.example"));
+    for (at, run) in [(&a, "of-a"), (&b, "of-b")] {
+        for (newsgroup, count) in [("test.a", 7), ("test.b", 5), ("local.a", 3)] {
+            offer(at, &format!("{run}.{newsgroup}"), newsgroup, count);
+        }
+    }
+    // A sends test.*, accepts test.a and local.*; B sends all, accepts test.a alone.
+    for (site, other, send, accept) in [(&a, &b, "test.*", "test.a,local.*"), (&b, &a, "*", "test.a")] {
+        // Whoever comes from this host is the other one from now on, and nobody else.
+        std::fs::write(site.dir().join("peers.toml"), "").unwrap();
+        peer(site, other, &["--send", send, "--accept", accept, "--accept-from", "127.0.0.1"]);
+        site.feedd(&["reload"], &[]);
+    }
+    let (whole, report) = sync(&a, "b");
+    // B rejects what it does not accept of test.b, so those five are missing: the operators do not agree.
+    assert!(!whole, "{report:#}");
+    let way = |way: &str| [&report[way]["agreed"], &report[way]["of"]].map(|n| n.as_u64().unwrap());
+    assert_eq!(way("sent"), [7, 12], "{report:#}");
+    // What A accepts, and B has: all of test.a by now, and B's three of local.a.
+    assert_eq!(way("accepted"), [17, 17], "{report:#}");
+    for (site, newsgroup, count) in
+        [(&a, "test.a", 14), (&a, "local.a", 6), (&a, "test.b", 5), (&b, "test.a", 14), (&b, "test.b", 5)]
+    {
+        assert_eq!(site.client().group(newsgroup).0, count, "{newsgroup} at {}", site.identity);
+    }
+    assert_eq!(b.client().group("local.a").0, 3, "A does not send it");
+}
+
+#[test]
+fn nothing_to_compare_is_said_so() {
+    let (mut a, mut b) = two();
+    a.start();
+    b.start();
+    peer(&a, &b, &[]);
+    peer(&b, &a, &[]);
+    let said = a.feedd(&["sync", "b"], &["--since", "1h"]);
+    assert!(said.starts_with("nothing to compare: ") && said.contains(" since "), "{said}");
 }
