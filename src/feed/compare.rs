@@ -8,10 +8,10 @@ use super::sync::{Agreement, first_seq};
 use super::talk::Talk;
 use super::watching::Watched;
 use crate::article::MessageId;
-use crate::clock::Timestamp;
 use crate::config::Peer;
 use crate::store::{Known, LogEntry, ReadError, Seq, Store, Wait};
 use crate::sync::{self, BUCKET_S, Ranges, Summary};
+use crate::transport::apart;
 use crate::wildmat::Wildmat;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -62,7 +62,8 @@ pub(super) struct Comparing<'a> {
     pub(super) peer: Arc<Peer>,
     pub(super) talk: Talk,
     pub(super) within: (i64, i64),
-    pub(super) begun_at: Timestamp,
+    /// Where the log ended when it began.
+    pub(super) begun_at: Seq,
     pub(super) say: &'a (dyn Fn(String) + Send + Sync),
 }
 
@@ -263,7 +264,7 @@ impl Comparing<'_> {
                 .await?;
             ours += own.len() as u64;
             // What has come since is on its way as ever.
-            let before = |entry: &Arc<LogEntry>| entry.arrived < self.begun_at;
+            let before = |entry: &Arc<LogEntry>| entry.seq <= self.begun_at;
             let only =
                 if may_send { entries(&self.store, own.into_values().collect()).await? } else { Vec::new() };
             for entry in only.into_iter().filter(before) {
@@ -310,8 +311,7 @@ async fn entries(store: &Store, mut seqs: Vec<Seq>) -> Result<Vec<Arc<LogEntry>>
         }
         Ok(entries)
     };
-    let read: Result<_, ReadError> =
-        tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
+    let read: Result<_, ReadError> = apart(read).await.map_err(|error| error.to_string())?;
     read.map_err(|error| cannot_read(&error))
 }
 
@@ -331,7 +331,7 @@ async fn scan(
     loop {
         after = store.skip(after, &|first_s, last_s| ranges.touch(first_s, last_s));
         let reading = store.clone();
-        let read = tokio::task::spawn_blocking(move || reading.log(after, ENTRIES, Wait::Disk)).await;
+        let read = apart(move || reading.log(after, ENTRIES, Wait::Disk)).await;
         let (entries, next) =
             read.map_err(|error| error.to_string())?.map_err(|error| cannot_read(&error))?;
         for entry in &entries {

@@ -5,7 +5,7 @@
 //!
 //! A peer that is `backup_of` another one stands by as long as the other can be reached, and for
 //! [`BACKUP_AFTER`] longer: a restart is no outage. While it stands by, its cursor follows what the
-//! other one has settled, and nothing else: so when it takes over it begins with the first article that
+//! other one has settled, and nothing else, and of what it had put off itself only the rest is kept: so when it takes over it begins with the first article that
 //! the other one has not answered for good, and nothing is left out. When the other one is back both
 //! go on from where they are: it may be offered what the backup has brought it by another way, and
 //! refuses that; the backup ends what it has begun and stands by again. What the other one deferred (431,
@@ -31,9 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SCHEDULE_EVERY: Duration = Duration::from_secs(60);
 const MINUTES_OF_DAY: u16 = 24 * 60;
 
-/// The exchanges of all feeds, by peer.
+/// What the feeds of a site know of each other, for backups: several [`Feeds`](super::Feeds) may share it.
 #[derive(Clone, Default)]
-pub(super) struct Neighbours(Arc<Mutex<HashMap<String, Weak<Exchange>>>>);
+pub struct Neighbours(Arc<Mutex<HashMap<String, Weak<Exchange>>>>);
 
 impl Neighbours {
     pub(super) fn add(&self, peer: &str, exchange: &Arc<Exchange>) {

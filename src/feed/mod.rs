@@ -56,6 +56,7 @@ mod watching;
 
 pub use batch::{Written, write_batches};
 pub use dial::service as service_of;
+pub use gate::Neighbours;
 pub use sync::{Agreement, SyncReport, grouped};
 pub use turn::{Host, Serving};
 
@@ -68,7 +69,7 @@ use crate::tls::client::OwnCertificate;
 use crate::transport::{Machine, Network, Transport};
 use controls::Controls;
 use exchange::{Exchange, State};
-use gate::{Gate, Neighbours};
+use gate::Gate;
 use news::Follower;
 use scheduler::{Scheduler, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,6 +159,8 @@ pub struct Means {
     pub host: Option<Arc<dyn Host>>,
     /// Where articles and replies are written down.
     pub journals: Journals,
+    /// The site's other feeds.
+    pub neighbours: Neighbours,
 }
 
 impl Default for Means {
@@ -168,6 +171,7 @@ impl Default for Means {
             certificate: Shown::default(),
             host: None,
             journals: Journals::default(),
+            neighbours: Neighbours::default(),
         }
     }
 }
@@ -222,8 +226,8 @@ impl Feeds {
             let follower = Follower { store, journal, peers: peers_now, tip, stop: stop.clone(), told };
             (stop, tokio::spawn(follower.run()))
         });
+        let neighbours = means.neighbours.clone();
         let (means, running, news) = (Mutex::new(means), Mutex::default(), Mutex::new(news));
-        let neighbours = Neighbours::default();
         let feeds = Self { means, neighbours, store, tip, running, syncing: Mutex::default(), known, news };
         for peer in peers {
             feeds.start_peer(peer);

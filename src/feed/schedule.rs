@@ -108,6 +108,13 @@ impl Deferred {
         }
     }
 
+    /// All articles up to this one are settled; which those were.
+    pub(super) fn settle_up_to(&mut self, last: Seq) -> Vec<Seq> {
+        let settled: Vec<Seq> = self.articles.range(..=last).map(|(seq, _)| *seq).collect();
+        settled.iter().for_each(|seq| self.settle(*seq));
+        settled
+    }
+
     /// Takes the next article that is due. It stays in the set until it is settled or deferred again.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Seq> {
         let &(at, seq) = self.due.first()?;
@@ -162,6 +169,19 @@ mod tests {
         }
         backoff.reset();
         assert_eq!(backoff.pause(u8::MAX).as_millis(), 250);
+    }
+
+    #[test]
+    fn what_another_peer_has_settled_is_put_off_no_more() {
+        let mut deferred = Deferred::default();
+        for seq in [3, 5, 8] {
+            deferred.defer(Seq(seq), T);
+        }
+        assert_eq!(deferred.settle_up_to(Seq(5)), [Seq(3), Seq(5)]);
+        assert_eq!(deferred.settle_up_to(Seq(5)), []);
+        assert_eq!((deferred.oldest(), deferred.len()), (Some(Seq(8)), 1));
+        assert_eq!(deferred.take_due(T.plus_s(2)), Some(Seq(8)));
+        assert_eq!(deferred.take_due(T.plus_s(2)), None);
     }
 
     #[test]

@@ -294,7 +294,17 @@ impl Scheduler {
 
     /// A backup is owed only what the other peer has not settled.
     fn follow(&mut self, settled: Option<Seq>) {
-        if let Some(settled) = settled.filter(|settled| *settled > self.cursor.read()) {
+        let Some(settled) = settled else { return };
+        // What it has put off is not its matter any more either.
+        let put_off = self.deferred.settle_up_to(settled);
+        if !put_off.is_empty() {
+            let mut watched = self.controls.watched();
+            watched.seqs.retain(|seq| !put_off.contains(seq));
+            drop(watched);
+            self.unsaved = true;
+            self.report_cursor();
+        }
+        if settled > self.cursor.read() {
             self.cursor.read_to(settled);
             self.unsaved |= is_worth_saving(self.store_has(), settled);
             self.report_cursor();

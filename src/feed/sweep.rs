@@ -1,7 +1,7 @@
 //! Offering again what a peer is thought to have: single articles, or a part of the log.
 
 use super::controls::Controls;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, State};
 use super::gate::{Gate, Neighbours};
 use super::owed::judge;
 use super::scheduler::{Scheduler, Span};
@@ -50,6 +50,12 @@ impl Feeds {
         let Some(Running { peer, controls, exchange, .. }) = running.get(peer) else {
             return Err("there is no feed to it".to_owned());
         };
+        let (_, reported, ..) = exchange.figures();
+        if let State::Standby { of } = reported.state {
+            return Err(format!(
+                "backup_of: it is sent articles while {of} cannot be reached, and that is not so"
+            ));
+        }
         let mut why = None;
         let mut seqs: Vec<Seq> = Vec::new();
         for entry in entries.into_iter().take(OWE_MAX) {

@@ -18,6 +18,7 @@ use crate::clock::{self, Timestamp};
 use crate::config::Peer;
 use crate::store::{LogEntry, Seq, Store, Swept, Wait};
 use crate::sync::AHEAD_S;
+use crate::transport::apart;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -191,9 +192,10 @@ impl Feeds {
         let _turn = Turn::take(self, name)?;
         let loss = self.store.loss(name);
         let begun = Instant::now();
-        let begun_at = clock::now();
+        // Not a time: a clock may have been set back.
+        let begun_at = self.store.last_seq();
         // Articles may be dated a day ahead.
-        let within = (since.unix_s().max(0), begun_at.plus_s(AHEAD_S).unix_s() + 1);
+        let within = (since.unix_s().max(0), clock::now().plus_s(AHEAD_S).unix_s() + 1);
         if within.0 >= within.1 {
             return Err("the time since when lies in the future".to_owned());
         }
@@ -315,13 +317,13 @@ async fn owed_between(store: &Store, peer: &Arc<Peer>, swept: &Swept) -> Result<
         }
         Ok(count)
     };
-    tokio::task::spawn_blocking(count).await.map_err(|error| error.to_string())?
+    apart(count).await.map_err(|error| error.to_string())?
 }
 
 /// The last record before the first article with such a date can have come.
 pub(super) async fn first_seq(store: &Store, since_s: i64) -> Seq {
     let store = store.clone();
     let first = Timestamp::from_unix_s(since_s).plus_s(-AHEAD_S);
-    let found = tokio::task::spawn_blocking(move || store.seq_before(first)).await;
+    let found = apart(move || store.seq_before(first)).await;
     found.unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! What must be true of a federation when all faults are over and it has come to rest.
 
 use crate::ledger::{Ledger, Post};
-use crate::plan::{OUTSIDE, OUTSIDE_IDENTITY, Planned};
+use crate::plan::{Fault, OUTSIDE, OUTSIDE_IDENTITY, Planned};
 use crate::site::Site;
 use feedd::store::{LogEntry, Seq, Store, Wait};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,13 +21,17 @@ pub fn articles(store: &Store) -> Articles {
     articles
 }
 
-/// The sites that an article reaches from where it was injected.
-fn reach(plan: &Planned, origins: impl Iterator<Item = usize>, newsgroups: &[&str]) -> BTreeSet<usize> {
+/// The sites that an article comes to from where it was injected, over hops of which `passes` says so.
+fn reach(
+    plan: &Planned,
+    origins: impl Iterator<Item = usize>,
+    passes: impl Fn(usize, usize) -> bool,
+) -> BTreeSet<usize> {
     let mut reached: BTreeSet<usize> = origins.collect();
     let mut ahead: VecDeque<usize> = reached.iter().copied().collect();
     while let Some(from) = ahead.pop_front() {
         for to in 0..plan.sites.len() {
-            if plan.passes(from, to, newsgroups) && reached.insert(to) {
+            if passes(from, to) && reached.insert(to) {
                 ahead.push_back(to);
             }
         }
@@ -36,24 +40,72 @@ fn reach(plan: &Planned, origins: impl Iterator<Item = usize>, newsgroups: &[&st
 }
 
 /// What is still on its way, or has gone where it should not: each line an article and a site.
-pub fn distribution(plan: &Planned, sites: &[Articles]) -> Vec<String> {
+pub fn distribution(plan: &Planned, ledger: &Ledger, sites: &[Articles]) -> Vec<String> {
     let mut wrong = Vec::new();
     let all: BTreeMap<&String, &Arc<LogEntry>> = sites.iter().flatten().collect();
     for (id, entry) in all {
         let newsgroups: Vec<&str> = entry.newsgroups.split(',').collect();
         let injected_at =
             |site: &usize| sites[*site].get(id).is_some_and(|entry| ["", OUTSIDE].contains(&&*entry.source));
-        let origins = (0..sites.len()).filter(injected_at);
-        let reached = reach(plan, origins, &newsgroups);
+        let origins = || (0..sites.len()).filter(injected_at);
+        let since = |site: usize| ledger.seen(site, id).map(|seen| seen.at_ms);
+        let must = reach(plan, origins(), |from, to| {
+            since(from).is_some_and(|since| plan.must_pass(from, to, &newsgroups, since))
+        });
+        let may = reach(plan, origins(), |from, to| {
+            since(from).is_some_and(|since| plan.may_pass(from, to, &newsgroups, since))
+        });
         for (no, articles) in sites.iter().enumerate() {
-            match (reached.contains(&no), articles.contains_key(id)) {
-                (true, false) => wrong.push(format!("{id} ({}) does not reach s{no}", entry.newsgroups)),
-                (false, true) => wrong.push(format!("{id} ({}) is at s{no}", entry.newsgroups)),
+            match articles.contains_key(id) {
+                false if must.contains(&no) => {
+                    wrong.push(format!("{id} ({}) does not reach s{no}", entry.newsgroups));
+                }
+                true if !may.contains(&no) => wrong.push(format!("{id} ({}) is at s{no}", entry.newsgroups)),
                 _ => {}
             }
         }
     }
     wrong
+}
+
+/// What has come before its delay was over. The clock that the delay is measured by may not have been set.
+pub fn delays(plan: &Planned, ledger: &Ledger, sites: &[Articles]) -> Vec<String> {
+    /// Of what clocks are read at the ends.
+    const EARLY_MS: i64 = 1000;
+    let mut wrong = Vec::new();
+    if plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::Clock { .. })) {
+        return wrong;
+    }
+    for (to, articles) in sites.iter().enumerate() {
+        for id in articles.keys() {
+            let Some(there) = ledger.seen(to, id) else { continue };
+            let Some(from) = there.source.strip_prefix('s').and_then(|no| no.parse().ok()) else { continue };
+            let Some(here) = ledger.seen(from, id) else { continue };
+            let delay_s = plan.contracts.delay_s((from, to), here.at_ms);
+            let after_ms = there.at_ms.cast_signed() - here.arrived_ms;
+            if after_ms + EARLY_MS < delay_s.cast_signed() * 1000 {
+                wrong.push(format!("{id} comes from s{from} to s{to} after {after_ms} ms of {delay_s} s"));
+            }
+        }
+    }
+    wrong
+}
+
+/// Who has been dialled outside the times at which it is sent to.
+pub fn schedules(plan: &Planned, ledger: &Ledger) -> Vec<String> {
+    /// A host name is looked up first.
+    const SLACK_MS: u64 = 1000;
+    let facts = ledger.facts();
+    let untimely = |&&(at, from, to): &&(u64, usize, usize)| {
+        let times = plan.edges.get(&(from, to)).and_then(|edge| edge.times);
+        // Whoever is behind NAT opens connections for what it is sent, too.
+        let times = times.filter(|_| plan.hidden != Some(from));
+        times.and_then(|times| times.closed_for_ms(at)).is_some_and(|closed| closed > SLACK_MS)
+    };
+    let tell = |(at, from, to): &(u64, usize, usize)| {
+        format!("s{from} dials s{to} at {at} ms, outside its schedule")
+    };
+    facts.dials.iter().filter(untimely).map(tell).collect()
 }
 
 /// Is a site at rest: nothing owed to any peer?
@@ -96,7 +148,8 @@ pub fn promises(plan: &Planned, ledger: &Ledger, sites: &[Articles]) -> Vec<Stri
             let entry = sites.iter().find_map(|articles| articles.get(id));
             let newsgroups: Vec<&str> =
                 entry.map_or(Vec::new(), |entry| entry.newsgroups.split(',').collect());
-            (0..sites.len()).any(|from| !plan.passes(from, *site, &newsgroups))
+            // At some time some contract did not let it pass.
+            (0..sites.len()).any(|from| !plan.must_pass(from, *site, &newsgroups, 0))
         };
         let right = match why.as_str() {
             "438" | "Duplicate" => has(*site, id),
@@ -135,11 +188,18 @@ fn article(
     if path.as_bytes() != entry.path {
         return Err(format!("its Path is {path}, and in the log another"));
     }
-    way(plan, site, &post, path).map_err(|why| format!("{why} (Path: {path})"))
+    way(plan, ledger, site, (&entry.id.to_string(), &post), path)
+        .map_err(|why| format!("{why} (Path: {path})"))
 }
 
 /// Is the Path a way from where the article was posted to this site, each site once (RFC 5537 s.3.2)?
-fn way(plan: &Planned, site: usize, post: &Post, path: &str) -> Result<(), String> {
+fn way(
+    plan: &Planned,
+    ledger: &Ledger,
+    site: usize,
+    (id, post): (&str, &Post),
+    path: &str,
+) -> Result<(), String> {
     let mut entries: Vec<&str> = path.split('!').collect();
     entries.pop();
     if let Some(odd) =
@@ -163,7 +223,11 @@ fn way(plan: &Planned, site: usize, post: &Post, path: &str) -> Result<(), Strin
     if sites[0] != site || !post.sites.contains(&sites[sites.len() - 1]) {
         return Err("it does not lead from where the article was posted to here".to_owned());
     }
-    match sites.windows(2).find(|hop| !plan.passes(hop[1], hop[0], &post.newsgroups)) {
+    let may = |hop: &&[usize]| {
+        let since = ledger.seen(hop[1], id).map_or(0, |seen| seen.at_ms);
+        plan.may_pass(hop[1], hop[0], &post.newsgroups, since)
+    };
+    match sites.windows(2).find(|hop| !may(hop)) {
         Some(hop) => Err(format!("s{} does not send that to s{}", hop[1], hop[0])),
         None => Ok(()),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// When the simulated time begins: some day of 2026.
-const EPOCH_MS: i64 = 1_790_000_000_000;
+pub const EPOCH_MS: i64 = 1_790_000_000_000;
 
 /// A generator of numbers (splitmix64).
 #[derive(Clone, Debug)]

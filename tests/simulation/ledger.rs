@@ -1,6 +1,7 @@
 //! What was posted, what sites have said, and which article numbers were seen: kept beside the sites,
 //! so that what they have afterwards can be held against it.
 
+use crate::dice::{EPOCH_MS, now_ms};
 use feedd::store::{Seq, Store, Wait};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,6 +29,16 @@ pub enum Offered {
     TakeThis,
 }
 
+/// An article at a site; times in milliseconds of the simulation.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub at_ms: u64,
+    /// As its record says: it may have been written, and be seen behind the next start only.
+    pub arrived_ms: i64,
+    /// The peer that it came from.
+    pub source: String,
+}
+
 #[derive(Default)]
 pub struct Facts {
     pub posts: BTreeMap<String, Post>,
@@ -43,6 +54,10 @@ pub struct Facts {
     numbers: BTreeMap<(usize, String), String>,
     /// Where each article was filed.
     filed: BTreeMap<(usize, String), String>,
+    /// When each article was first seen at each site, from whom it came, and when by the site's own clock.
+    seen: BTreeMap<(usize, String), Seen>,
+    /// Attempts of sites to reach others: when, who and whom.
+    pub dials: Vec<(u64, usize, usize)>,
     /// What is wrong.
     pub wrong: Vec<String>,
 }
@@ -92,6 +107,11 @@ impl Ledger {
             if !seen.insert(id.clone()) {
                 facts.wrong.push(format!("s{site}: {id} is in the log twice"));
             }
+            facts.seen.entry((site, id.clone())).or_insert_with(|| Seen {
+                at_ms: now_ms(),
+                arrived_ms: entry.arrived.unix_ms() - EPOCH_MS,
+                source: entry.source.to_string(),
+            });
             let before = facts.filed.entry((site, id.clone())).or_insert_with(|| entry.numbers.clone());
             if *before != entry.numbers {
                 let wrong = format!("s{site}: {id} was {before} and is {}", entry.numbers);
@@ -118,6 +138,16 @@ impl Ledger {
             .map(|((_, id), numbers)| format!("s{site}: {id} ({numbers}) was there before a crash"))
             .collect();
         facts.wrong.extend(lost);
+    }
+
+    /// A site tries to reach another one.
+    pub fn dialled(&self, from: usize, to: usize) {
+        self.facts().dials.push((now_ms(), from, to));
+    }
+
+    /// When an article was first seen at a site.
+    pub fn seen(&self, site: usize, id: &str) -> Option<Seen> {
+        self.facts().seen.get(&(site, id.to_owned())).cloned()
     }
 
     /// The article of a number at a site (`newsgroup:number`).

@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
+mod contracts;
 mod dice;
 mod disk;
+mod epilogue;
 mod ledger;
 mod network;
 mod offerer;
@@ -79,4 +81,31 @@ fn deferred_articles_that_are_forgotten_are_found() {
     let (seed, wrong) = found(Planted { deferred_lost: true, ..Planted::default() });
     println!("seed {seed}: {wrong}");
     assert!(wrong.contains("does not reach"), "{wrong}");
+}
+
+#[test]
+fn a_schedule_that_is_not_kept_is_found() {
+    let (seed, wrong) = found(Planted { times_ignored: true, ..Planted::default() });
+    println!("seed {seed}: {wrong}");
+    assert!(wrong.contains("outside its schedule"), "{wrong}");
+}
+
+#[test]
+fn an_article_that_comes_before_its_delay_is_found() {
+    let (seed, wrong) = found(Planted { delay_ignored: true, ..Planted::default() });
+    println!("seed {seed}: {wrong}");
+    assert!(wrong.contains("comes from") && wrong.contains(" ms of "), "{wrong}");
+}
+
+#[test]
+fn a_backup_beside_the_other_peer_is_found() {
+    let (seed, wrong) = found(Planted { backup_beside: true, ..Planted::default() });
+    println!("seed {seed}: {wrong}");
+    assert!(wrong.contains("to its backup"), "{wrong}");
+}
+
+#[test]
+fn a_reload_that_changes_nothing_is_found() {
+    let (seed, wrong) = found(Planted { reload_ignored: true, ..Planted::default() });
+    println!("seed {seed}: {wrong}");
 }

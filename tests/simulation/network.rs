@@ -46,6 +46,8 @@ struct Backlog {
 
 struct Host {
     presence: Presence,
+    /// It is behind NAT: no other site reaches it.
+    hidden: bool,
     /// How often it has started.
     life: u64,
     backlog: Arc<Backlog>,
@@ -59,8 +61,10 @@ struct State {
     next_no: u64,
 }
 
-/// Hears each line that is said to whoever has dialled: who that is, who says it, the line.
+/// Hears each line that a server says: to whom, who says it, the line.
 type Heard = Box<dyn Fn(usize, usize, &str) + Send + Sync>;
+/// Sees each attempt of a site to reach another.
+type Dialled = Box<dyn Fn(usize, usize) + Send + Sync>;
 
 pub struct World {
     state: Mutex<State>,
@@ -68,6 +72,7 @@ pub struct World {
     pub changed: Notify,
     pub trace: Trace,
     pub heard: Heard,
+    pub dialled: Dialled,
 }
 
 pub fn address(host: usize) -> SocketAddr {
@@ -82,7 +87,7 @@ fn host_of(address: &SocketAddr) -> Option<usize> {
 }
 
 impl World {
-    pub fn new(hosts: usize, mut dice: Dice, trace: Trace, heard: Heard) -> Arc<Self> {
+    pub fn new(hosts: usize, mut dice: Dice, trace: Trace, heard: Heard, dialled: Dialled) -> Arc<Self> {
         let mut link = || {
             let longest = *dice.pick(&[2, 20, 120]);
             let latency = dice.ms(0, longest);
@@ -90,10 +95,10 @@ impl World {
             Link { latency, jitter: latency / 4, bandwidth, loss: dice.below(3) * 500, cuts: 0 }
         };
         let links = (0..hosts).map(|_| (0..hosts).map(|_| link()).collect()).collect();
-        let host = || Host { presence: Presence::Refuses, life: 0, backlog: Arc::default() };
+        let host = || Host { presence: Presence::Refuses, hidden: false, life: 0, backlog: Arc::default() };
         let hosts = (0..hosts).map(|_| host()).collect();
         let state = Mutex::new(State { dice, links, hosts, conns: Vec::new(), next_no: 0 });
-        Arc::new(Self { state, changed: Notify::new(), trace, heard })
+        Arc::new(Self { state, changed: Notify::new(), trace, heard, dialled })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -112,6 +117,11 @@ impl World {
     pub fn change(&self, from: usize, to: usize, change: impl FnOnce(&mut Link)) {
         change(&mut self.state().links[from][to]);
         self.changed.notify_waiters();
+    }
+
+    /// Other sites do not reach this host from now on; users do.
+    pub fn hide(&self, host: usize) {
+        self.state().hosts[host].hidden = true;
     }
 
     /// Does nothing of `from` arrive at `to` now?
@@ -185,6 +195,7 @@ impl World {
             }
             state.conns.retain(|conn| conn.strong_count() > 0);
             match state.hosts[to].presence {
+                Presence::Up if life.is_some() && state.hosts[to].hidden => Err(ErrorKind::ConnectionRefused),
                 Presence::Up => {
                     let no = state.next_no;
                     state.next_no += 1;
@@ -230,6 +241,7 @@ impl Network for SimNetwork {
         let (world, from, life) = (self.world.clone(), self.host, self.life);
         Box::pin(async move {
             let to = host_of(&to).ok_or(ErrorKind::AddrNotAvailable)?;
+            (world.dialled)(from, to);
             let end = world.connect(from, Some(life), to).await?;
             Ok(Transport::pipe(Box::new(end)))
         })

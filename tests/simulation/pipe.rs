@@ -57,6 +57,8 @@ struct Side {
 struct Both {
     ways: [Way; 2],
     sides: [Side; 2],
+    /// Who has dialled is the server from now on (XTURN).
+    turned: bool,
 }
 
 pub struct Conn {
@@ -360,17 +362,19 @@ impl Pipe for End {
             }
         });
         let said = bytes[..count].to_vec();
-        if self.side == 1 {
-            for octet in &said {
-                way.line.push(*octet);
-                if *octet == b'\n' {
-                    let line = std::mem::take(&mut way.line);
-                    let [to, from] = self.conn.hosts;
+        for octet in &said {
+            let way = &mut both.ways[self.side];
+            way.line.push(*octet);
+            if *octet == b'\n' {
+                let line = std::mem::take(&mut way.line);
+                if self.side == usize::from(!both.turned) {
+                    let (to, from) = (self.conn.hosts[1 - self.side], self.conn.hosts[self.side]);
+                    both.turned |= line.starts_with(b"290 ");
                     (self.conn.world.heard)(to, from, String::from_utf8_lossy(&line).trim_end());
                 }
             }
         }
-        self.conn.send(way, self.side, Segment::Octets(said));
+        self.conn.send(&mut both.ways[self.side], self.side, Segment::Octets(said));
         Ok(count)
     }
 

@@ -1,6 +1,7 @@
 //! What a seed means: the sites and who peers with whom, who is sent what, which articles are posted
 //! where and when, and what goes wrong.
 
+use crate::contracts::{Contracts, Times};
 use crate::dice::Dice;
 use crate::ledger::{Offered, Post};
 use crate::network::{Presence, address};
@@ -11,12 +12,19 @@ use feedd::wildmat::Wildmat;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+const PATTERNS: [&str; 4] = ["a.*,b.*", "*,!c.*", "*,@c.local", "b.*,c.talk"];
 const NEWSGROUPS: [&str; 6] = ["a.one", "a.two", "b.one", "b.two", "c.talk", "c.local"];
 
 pub struct Planned {
     pub sites: Vec<SitePlan>,
     /// Who sends to whom, by site and site; there is always one the other way, too.
     pub edges: BTreeMap<(usize, usize), Edge>,
+    /// What they send and accept, which changes.
+    pub contracts: Contracts,
+    /// Who is behind NAT: it dials the others, and they use its connections.
+    pub hidden: Option<usize>,
+    /// A site, its peer, and another peer that is a backup of that one.
+    pub backup: Option<[usize; 3]>,
     pub posts: Vec<(Duration, Post)>,
     pub faults: Vec<(Duration, Fault)>,
     pub shape: &'static str,
@@ -30,14 +38,12 @@ pub struct SitePlan {
 }
 
 pub struct Edge {
-    pub send: Wildmat,
-    /// What the other side accepts.
-    pub accept: Wildmat,
     window: usize,
     connections: usize,
     compress: bool,
-    delay_s: u64,
     bytes_s_max: Option<u64>,
+    /// When it is sent to; none: always.
+    pub times: Option<Times>,
 }
 
 /// A fault of ours, planted to see that it is found.
@@ -46,6 +52,12 @@ pub struct Planted {
     pub disk_lies: bool,
     pub cursor_too_early: bool,
     pub deferred_lost: bool,
+    /// Peers are sent to at any time, at once, and backups beside the others.
+    pub times_ignored: bool,
+    pub delay_ignored: bool,
+    pub backup_beside: bool,
+    /// A reload changes nothing.
+    pub reload_ignored: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -96,10 +108,30 @@ pub enum Fault {
         site: usize,
         lasts: Duration,
     },
+    /// An operator changes a contract, and the site reads it again.
+    Reload {
+        from: usize,
+        to: usize,
+        change: Change,
+    },
+    /// Two sites strike each other out, and are friends again later; or they meet now for the first time.
+    Part {
+        a: usize,
+        b: usize,
+        lasts: Duration,
+    },
     /// The wall clock of all sites is set.
     Clock {
         by_ms: i64,
     },
+}
+
+/// What changes between two sites.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Send(&'static str),
+    Accept(&'static str),
+    Delay(u64),
 }
 
 /// A peer of all sites that is not part of the federation: it only offers.
@@ -115,38 +147,63 @@ impl Planned {
         let count = dice.between(3, 12) as usize;
         let sites: Vec<SitePlan> = (0..count).map(|no| site(no, &mut dice)).collect();
         let (shape, pairs) = shape(count, &mut dice);
-        let mut edges = BTreeMap::new();
-        for (a, b) in pairs {
-            edges.insert((a, b), edge(&mut dice));
-            edges.insert((b, a), edge(&mut dice));
+        let (mut edges, contracts) = (BTreeMap::new(), Contracts::default());
+        let known = pairs.len();
+        let strangers = strangers(count, &pairs, &mut dice);
+        for (no, (a, b)) in pairs.into_iter().chain(strangers).enumerate() {
+            for pair in [(a, b), (b, a)] {
+                let (send, accept) = (wildmat(pattern(&mut dice)), wildmat(pattern(&mut dice)));
+                let delay_s = if dice.once_in(8) { dice.between(1, 20) } else { 0 };
+                contracts.add(pair, send, accept, delay_s, no < known);
+                edges.insert(pair, edge(&mut dice));
+            }
         }
-        let posts = posts(&sites, &mut dice);
-        let faults = faults(count, &mut dice);
-        Self { sites, edges, posts, faults, shape, planted }
+        let hidden = dice.once_in(3).then(|| dice.index(count));
+        let backup = if dice.once_in(2) { backup(&contracts, count, hidden, &mut dice) } else { None };
+        if let Some([site, first, second]) = backup {
+            contracts.make_backup((site, second), first);
+            for peer in [first, second] {
+                edges.get_mut(&(site, peer)).unwrap().times = None;
+                contracts.set_delay((site, peer), 0);
+            }
+        }
+        let posts = posts(&sites, hidden, &mut dice);
+        let mut faults = faults(&edges, count, &mut dice);
+        if edges.values().any(|edge| edge.times.is_some()) {
+            faults.retain(|(_, fault)| !matches!(fault, Fault::Clock { .. }));
+        }
+        Self { sites, edges, contracts, hidden, backup, posts, faults, shape, planted }
     }
 
     /// The peers of a site, as its config has them.
     pub fn peers_of(&self, site: usize) -> Vec<Peer> {
         let ours = self.edges.iter().filter(|((from, _), _)| *from == site);
-        let identity = PathIdentity::try_from(OUTSIDE_IDENTITY).unwrap();
+        let (identity, planted) = (PathIdentity::try_from(OUTSIDE_IDENTITY).unwrap(), self.planted);
         let outside = Peer {
             accept_from: vec![Source::Network(Network::host(source(self.outside())))],
             ..Peer::new(OUTSIDE, identity)
         };
-        ours.map(|(&(_, to), edge)| {
+        ours.filter_map(|(&(_, to), edge)| {
+            let now = self.contracts.sends((site, to))?;
+            let accept = self.contracts.accepts((to, site))?;
+            let times = edge.times.filter(|_| !planted.times_ignored);
+            let backup_of = now.backup_of.filter(|_| !planted.backup_beside);
             let identity = PathIdentity::try_from(self.sites[to].identity.as_str()).unwrap();
             let dial = Dial { compress: edge.compress, ..Dial::to(address(to).into()) };
-            Peer {
-                dial: Some(dial),
+            Some(Peer {
+                dial: Some(dial).filter(|_| self.hidden != Some(to)),
+                turn: [Some(to), Some(site)].contains(&self.hidden),
                 accept_from: vec![Source::Network(Network::host(source(to)))],
-                send: Contract::of(edge.send.clone()),
-                accept: Contract::of(self.edges[&(to, site)].accept.clone()),
+                send: Contract::of(now.send),
+                accept: Contract::of(accept),
+                schedule: times.map_or(Vec::new(), Times::windows),
+                backup_of: backup_of.map(|of| format!("s{of}")),
                 connections: edge.connections,
                 window: edge.window,
-                delay_s: edge.delay_s,
+                delay_s: if planted.delay_ignored { 0 } else { now.delay_s },
                 bytes_s_max: edge.bytes_s_max,
                 ..Peer::new(&format!("s{to}"), identity)
-            }
+            })
         })
         .chain([outside])
         .collect()
@@ -162,13 +219,19 @@ impl Planned {
         self.sites.len() + 1
     }
 
-    /// Does an article in these newsgroups pass from one site to the other?
-    pub fn passes(&self, from: usize, to: usize, newsgroups: &[&str]) -> bool {
-        self.edges.get(&(from, to)).is_some_and(|edge| {
-            let wanted = |by: &Wildmat| by.wants(newsgroups.iter().copied());
-            let here = |name: &&str| self.sites[to].newsgroups.contains(name);
-            wanted(&edge.send) && wanted(&edge.accept) && newsgroups.iter().any(here)
-        })
+    /// Has a site some of these newsgroups?
+    pub fn carries(&self, site: usize, newsgroups: &[&str]) -> bool {
+        newsgroups.iter().any(|name| self.sites[site].newsgroups.contains(name))
+    }
+
+    /// Must an article that stands at one site since then come to the other?
+    pub fn must_pass(&self, from: usize, to: usize, newsgroups: &[&str], since_ms: u64) -> bool {
+        self.carries(to, newsgroups) && self.contracts.must((from, to), newsgroups, since_ms)
+    }
+
+    /// May it?
+    pub fn may_pass(&self, from: usize, to: usize, newsgroups: &[&str], since_ms: u64) -> bool {
+        self.carries(to, newsgroups) && self.contracts.may((from, to), newsgroups, since_ms)
     }
 }
 
@@ -184,22 +247,48 @@ fn site(no: usize, dice: &mut Dice) -> SitePlan {
     SitePlan { identity: format!("s{no}.example"), newsgroups, segment_bytes }
 }
 
+pub fn wildmat(pattern: &str) -> Wildmat {
+    Wildmat::parse_subscription(pattern).unwrap()
+}
+
+fn pattern(dice: &mut Dice) -> &'static str {
+    if dice.once_in(4) { dice.pick::<&str>(&PATTERNS) } else { "*" }
+}
+
 fn edge(dice: &mut Dice) -> Edge {
-    let patterns = ["a.*,b.*", "*,!c.*", "*,@c.local", "b.*,c.talk"];
-    let mut wildmat = || {
-        let pattern = if dice.once_in(4) { *dice.pick::<&str>(&patterns) } else { "*" };
-        Wildmat::parse_subscription(pattern).unwrap()
-    };
-    let (send, accept) = (wildmat(), wildmat());
     Edge {
-        send,
-        accept,
         window: *dice.pick(&[1, 8, 256]),
         connections: dice.between(1, 3) as usize,
         compress: dice.once_in(4),
-        delay_s: if dice.once_in(8) { dice.between(1, 20) } else { 0 },
         bytes_s_max: dice.once_in(8).then(|| dice.between(4_000, 100_000)),
+        times: dice.once_in(16).then(|| *dice.pick(&[Times::new(4, 2), Times::new(5, 1), Times::new(6, 3)])),
     }
+}
+
+/// Pairs that do not know each other at first.
+fn strangers(count: usize, pairs: &[(usize, usize)], dice: &mut Dice) -> Vec<(usize, usize)> {
+    let mut strangers = Vec::new();
+    for _ in 0..dice.below(3) {
+        let (a, b) = (dice.index(count), dice.index(count));
+        let pair = (a.min(b), a.max(b));
+        if a != b && !pairs.contains(&pair) && !strangers.contains(&pair) {
+            strangers.push(pair);
+        }
+    }
+    strangers
+}
+
+/// A site with two peers that it dials: the second becomes a backup of the first.
+fn backup(contracts: &Contracts, count: usize, hidden: Option<usize>, dice: &mut Dice) -> Option<[usize; 3]> {
+    let site = dice.index(count);
+    let is_dialled = |to: &usize| contracts.sends((site, *to)).is_some() && hidden != Some(*to);
+    let peers: Vec<usize> = (0..count).filter(is_dialled).collect();
+    if peers.len() < 2 {
+        return None;
+    }
+    let first = dice.index(peers.len());
+    let second = (first + 1 + dice.index(peers.len() - 1)) % peers.len();
+    Some([site, peers[first], peers[second]])
 }
 
 fn shape(count: usize, dice: &mut Dice) -> (&'static str, Vec<(usize, usize)>) {
@@ -228,7 +317,7 @@ fn moment(dice: &mut Dice) -> Duration {
     Duration::from_millis(dice.below(SPAN.as_millis() as u64))
 }
 
-fn posts(sites: &[SitePlan], dice: &mut Dice) -> Vec<(Duration, Post)> {
+fn posts(sites: &[SitePlan], hidden: Option<usize>, dice: &mut Dice) -> Vec<(Duration, Post)> {
     let count = *dice.pick(&[20, 60, 120]);
     // Some come all at once.
     let bursts: Vec<Duration> = (0..3).map(|_| moment(dice)).collect();
@@ -246,10 +335,12 @@ fn posts(sites: &[SitePlan], dice: &mut Dice) -> Vec<(Duration, Post)> {
             }
             let token = format!("t{no}");
             let mut at_sites = vec![site];
-            let other = dice.index(sites.len());
+            // Who is behind NAT puts off what its peers offer while somebody else brings it.
+            let hidden = hidden.filter(|_| dice.once_in(2));
+            let other = hidden.unwrap_or_else(|| dice.index(sites.len()));
             // Not sure that it worked, or impatient: the same article somewhere else as well.
             let elsewhere = newsgroups.iter().all(|name| sites[other].newsgroups.contains(name));
-            if dice.once_in(4) && other != site && elsewhere {
+            if (hidden.is_some() || dice.once_in(4)) && other != site && elsewhere {
                 at_sites.push(other);
             }
             let ways = [Offered::Ihave, Offered::Check, Offered::TakeThis];
@@ -274,21 +365,21 @@ fn body(dice: &mut Dice) -> String {
     body
 }
 
-fn faults(count: usize, dice: &mut Dice) -> Vec<(Duration, Fault)> {
+fn faults(edges: &BTreeMap<(usize, usize), Edge>, count: usize, dice: &mut Dice) -> Vec<(Duration, Fault)> {
     let most = *dice.pick(&[8, 20, 50]);
     let how_many = dice.below(most);
     let mut faults: Vec<(Duration, Fault)> =
-        (0..how_many).map(|_| (moment(dice), fault(count, dice))).collect();
+        (0..how_many).map(|_| (moment(dice), fault(edges, count, dice))).collect();
     faults.sort_by_key(|(at, _)| *at);
     faults
 }
 
-fn fault(count: usize, dice: &mut Dice) -> Fault {
+fn fault(edges: &BTreeMap<(usize, usize), Edge>, count: usize, dice: &mut Dice) -> Fault {
     let site = dice.index(count);
     let (a, b) = (site, (site + 1 + dice.index(count - 1)) % count);
     let longest = *dice.pick(&[1_000, 20_000, 90_000]);
     let lasts = dice.ms(10, longest);
-    match dice.below(13) {
+    match dice.below(16) {
         0 => Fault::Cut { from: a, to: b, lasts },
         1 => Fault::Split { sites: (0..count).filter(|_| dice.once_in(2)).collect(), lasts },
         2 => Fault::Loss { a, b, of_a_million: dice.between(10_000, 300_000), lasts },
@@ -302,6 +393,16 @@ fn fault(count: usize, dice: &mut Dice) -> Fault {
         9 => Fault::Restart { site, down: lasts },
         10 => Fault::Full { site, lasts },
         11 => Fault::Clock { by_ms: dice.between(0, 4 * 3_600_000).cast_signed() - 2 * 3_600_000 },
-        _ => Fault::SyncFails { site, lasts },
+        12 => Fault::SyncFails { site, lasts },
+        sort => {
+            let (&(from, to), _) = edges.iter().nth(dice.index(edges.len())).unwrap();
+            let pattern = if dice.once_in(2) { "*" } else { *dice.pick(&PATTERNS) };
+            match (sort, dice.below(3)) {
+                (13, _) => Fault::Part { a: from, b: to, lasts },
+                (_, 0) => Fault::Reload { from, to, change: Change::Send(pattern) },
+                (_, 1) => Fault::Reload { from, to, change: Change::Accept(pattern) },
+                (..) => Fault::Reload { from, to, change: Change::Delay(dice.below(30)) },
+            }
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::checks::{self, Articles};
 use crate::dice::{Dice, Simulated, set_clock};
+use crate::epilogue::{self, Scene};
 use crate::ledger::Ledger;
 use crate::network::{Presence, World};
 use crate::offerer;
-use crate::plan::{Fault, Planned, Planted, SPAN};
+use crate::plan::{Change, Fault, Planned, Planted, SPAN, wildmat};
 use crate::site::{Index, Site};
 use crate::trace::Trace;
 use crate::users;
@@ -71,7 +72,14 @@ impl Run {
                 }
             })
         };
-        let world = World::new(count + 2, dice.fork(), Trace::new(), heard);
+        let dialled = {
+            let ledger = ledger.clone();
+            Box::new(move |from, to| ledger.dialled(from, to))
+        };
+        let world = World::new(count + 2, dice.fork(), Trace::new(), heard, dialled);
+        if let Some(hidden) = plan.hidden {
+            world.hide(hidden);
+        }
         let sites = (0..count)
             .map(|no| Arc::new(Mutex::new(Site::new(no, &plan, dir, &world, &ledger, dice.fork()))))
             .collect();
@@ -107,18 +115,31 @@ impl Run {
             tokio::spawn(users::read(self.world.clone(), self.ledger.clone(), user, newsgroups, dice));
         let mut going_wrong = JoinSet::new();
         for (at, fault) in self.plan.faults.clone() {
-            let (world, sites) = (self.world.clone(), self.sites.clone());
+            let (world, sites, plan) = (self.world.clone(), self.sites.clone(), self.plan.clone());
             going_wrong.spawn(async move {
                 sleep_until(began + at).await;
-                happen(&world, &sites, fault).await;
+                happen(&world, &plan, &sites, fault).await;
             });
         }
         sleep(SPAN).await;
         while going_wrong.join_next().await.is_some() {}
         let healed = Instant::now();
         while posting.join_next().await.is_some() {}
-        let rested = self.rest(healed).await;
+        let mut rested = self.rest(healed).await;
         reading.abort();
+        if rested {
+            let timely = checks::schedules(&self.plan, &self.ledger);
+            self.ledger.facts().wrong.extend(timely);
+            epilogue::probes(&self.scene(), &mut self.dice).await;
+            rested = self.rest(Instant::now()).await;
+        }
+        if rested {
+            let before = self.articles().await;
+            let late = checks::delays(&self.plan, &self.ledger, &before);
+            self.ledger.facts().wrong.extend(late);
+            epilogue::syncs(&self.scene(), &mut self.dice).await;
+            rested = self.rest(Instant::now()).await;
+        }
         let articles = self.articles().await;
         if !rested {
             let owed = self.what_is_owed().await;
@@ -138,6 +159,16 @@ impl Run {
             began.elapsed().as_secs()
         );
         Outcome { wrong: facts.wrong.clone(), trace: self.world.trace.sum(), told }
+    }
+
+    /// What the checks look at.
+    fn scene(&self) -> Scene {
+        Scene {
+            plan: self.plan.clone(),
+            world: self.world.clone(),
+            ledger: self.ledger.clone(),
+            sites: self.sites.clone(),
+        }
     }
 
     async fn articles(&self) -> Vec<Articles> {
@@ -181,7 +212,7 @@ impl Run {
     }
 
     async fn check(&mut self, articles: &[Articles]) {
-        let mut wrong = checks::distribution(&self.plan, articles);
+        let mut wrong = checks::distribution(&self.plan, &self.ledger, articles);
         wrong.extend(checks::promises(&self.plan, &self.ledger, articles));
         for (site, articles) in self.sites.iter().zip(articles) {
             wrong.extend(checks::site(&self.plan, &self.ledger, &*site.lock().await, articles));
@@ -197,7 +228,7 @@ impl Run {
 }
 
 /// Something goes wrong, and is mended when its time is over.
-async fn happen(world: &World, sites: &[Arc<Mutex<Site>>], fault: Fault) {
+async fn happen(world: &World, plan: &Planned, sites: &[Arc<Mutex<Site>>], fault: Fault) {
     world.trace.note(format_args!("{fault:?}"));
     let cut = |pairs: Vec<(usize, usize)>, lasts| async move {
         for &(from, to) in &pairs {
@@ -251,6 +282,31 @@ async fn happen(world: &World, sites: &[Arc<Mutex<Site>>], fault: Fault) {
             disk.full.store(true, Ordering::Relaxed);
             sleep(lasts).await;
             disk.full.store(false, Ordering::Relaxed);
+        }
+        Fault::Reload { from, to, change } => {
+            let edge = (from, to);
+            let reads = if matches!(change, Change::Accept(_)) { to } else { from };
+            let site = sites[reads].lock().await;
+            match change {
+                Change::Send(pattern) => plan.contracts.set_send(edge, &wildmat(pattern)),
+                Change::Accept(pattern) => plan.contracts.set_accept(edge, &wildmat(pattern)),
+                Change::Delay(delay_s) => plan.contracts.set_delay(edge, delay_s),
+            }
+            site.reload().await;
+        }
+        Fault::Part { a, b, lasts } => {
+            let know = |knows| async move {
+                for (site, other) in [(a, b), (b, a)] {
+                    let running = sites[site].lock().await;
+                    plan.contracts.know(site, other, knows);
+                    running.reload().await;
+                }
+            };
+            if plan.contracts.sends((a, b)).is_some() {
+                know(false).await;
+                sleep(lasts).await;
+            }
+            know(true).await;
         }
         Fault::Clock { by_ms } => set_clock(by_ms),
         Fault::SyncFails { site, lasts } => {

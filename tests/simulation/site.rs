@@ -9,18 +9,20 @@ use crate::plan::{Planned, SitePlan};
 use feedd::access::{Client, Key, LoginHelps, Scope};
 use feedd::accounts::AccountsFile;
 use feedd::article::NewsgroupName;
+use feedd::clock::Timestamp;
 use feedd::config::{Limits, Peer, Site as SiteConfig, Source};
-use feedd::feed::{FeedStatus, Feeds, Means};
+use feedd::feed::{FeedStatus, Feeds, Host, Means, Neighbours, Serving, SyncReport};
 use feedd::intake::{Intake, Origin};
-use feedd::net::{self, Admitted, Door, Service};
+use feedd::net::{self, Admitted, Door, Service, TurnedOver};
 use feedd::session::Rights;
-use feedd::store::{GroupStatus, Options, PeerState, Seq, Store};
-use std::collections::BTreeSet;
+use feedd::store::{GroupStatus, LogEntry, Options, PeerState, Seq, Store};
+use feedd::transport::Transport;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -48,9 +50,13 @@ pub struct Site {
     running: Option<Running>,
 }
 
+/// The feeds of a site by the name of the peer.
+type PeerFeeds = BTreeMap<String, Feeds>;
+
 struct Running {
     store: Store,
-    feeds: Arc<Vec<Feeds>>,
+    feeds: Arc<PeerFeeds>,
+    door: Arc<SimDoor>,
     stop: CancellationToken,
     tasks: TaskTracker,
     turning: JoinHandle<()>,
@@ -58,26 +64,50 @@ struct Running {
 
 /// Who comes: a peer by its address, or a user.
 struct SimDoor {
-    peers: Vec<Arc<Peer>>,
-    feeds: Arc<Vec<Feeds>>,
+    peers: Mutex<Vec<Arc<Peer>>>,
+    feeds: Arc<PeerFeeds>,
     accounts: AccountsFile,
+    news: Mutex<CancellationToken>,
     stop: CancellationToken,
+}
+
+impl SimDoor {
+    /// These are the peers from now on, and every connection asks again who it is.
+    fn replace(&self, peers: Vec<Arc<Peer>>) {
+        *self.peers.lock().unwrap() = peers;
+        let mut news = self.news.lock().unwrap();
+        std::mem::replace(&mut *news, self.stop.child_token()).cancel();
+    }
+}
+
+/// The server's side of connections that the site has opened itself.
+struct SimHost(Arc<Service>);
+
+impl Host for SimHost {
+    fn serve(&self, peer: Arc<Peer>, transport: Transport, stop: CancellationToken) -> Serving {
+        Box::pin(net::serve(transport, self.0.clone(), Admitted::peer(peer), None, stop))
+    }
+
+    fn stopping(&self) -> CancellationToken {
+        self.0.stop.clone()
+    }
 }
 
 impl Door for SimDoor {
     fn admit(&self, client: &Client) -> Admitted {
         let from = client.address;
         let is_from = |source: &Source| matches!(source, Source::Network(network) if network.contains(from));
-        let peers: Vec<_> =
-            self.peers.iter().filter(|peer| peer.accept_from.iter().any(is_from)).cloned().collect();
+        let all = self.peers.lock().unwrap().clone();
+        let peers: Vec<_> = all.iter().filter(|peer| peer.accept_from.iter().any(is_from)).cloned().collect();
         for peer in &peers {
-            self.feeds.iter().for_each(|feed| feed.nudge(&peer.name));
+            self.feeds.values().for_each(|feed| feed.nudge(&peer.name));
         }
+        let turn = matches!(peers.as_slice(), [peer] if peer.turn);
         let text = from.to_string();
         let is_peer = !peers.is_empty();
         let mut admitted = Admitted::operator(
             peers.first().map_or(&text, |peer| &peer.name),
-            Rights { read: !is_peer, post: !is_peer, offer: is_peer, turn: false },
+            Rights { read: !is_peer, post: !is_peer, offer: is_peer, turn },
             is_peer.then(|| Origin::Peers { peers: peers.clone(), address: text.clone() }),
         );
         admitted.seat = Key::Address(from);
@@ -103,7 +133,21 @@ impl Door for SimDoor {
     }
 
     fn news(&self) -> CancellationToken {
-        self.stop.clone()
+        self.news.lock().unwrap().clone()
+    }
+
+    fn owe(&self, peer: &str, entry: &LogEntry) -> Result<(), String> {
+        let feeds = self.feeds.get(peer).ok_or("there is no feed to it")?;
+        feeds.owe(peer, std::slice::from_ref(entry)).map(drop)
+    }
+
+    fn takes_turns(&self, peer: &str) -> bool {
+        self.feeds.get(peer).is_some_and(|feeds| feeds.takes_turns(peer))
+    }
+
+    fn turn(&self, peer: &str, transport: Transport) -> TurnedOver {
+        let (stop, ended) = self.feeds[peer].turn(peer, transport);
+        TurnedOver { stop, ended }
     }
 }
 
@@ -128,7 +172,35 @@ impl Site {
     }
 
     pub fn feeds(&self) -> Vec<FeedStatus> {
-        self.running.iter().flat_map(|running| running.feeds.iter()).flat_map(Feeds::status).collect()
+        self.running.iter().flat_map(|running| running.feeds.values()).flat_map(Feeds::status).collect()
+    }
+
+    /// What a running site has to say about one of its feeds.
+    pub fn feed(&self, to: usize) -> FeedStatus {
+        let name = format!("s{to}");
+        self.feeds().into_iter().find(|feed| feed.peer == name).unwrap_or_default()
+    }
+
+    /// Reads its peers again, as `feedd reload` does.
+    pub async fn reload(&self) {
+        let Some(running) = self.running.as_ref().filter(|_| !self.plan.planted.reload_ignored) else {
+            return;
+        };
+        let peers = self.peers();
+        self.world.trace.note(format_args!("s{} reads its peers again", self.no));
+        running.door.replace(peers.clone());
+        for (name, feeds) in running.feeds.iter() {
+            let of_it: Vec<_> = peers.iter().filter(|peer| peer.name == *name).cloned().collect();
+            feeds.reload(&of_it).await;
+        }
+    }
+
+    /// Synchronizes with a peer, as `feedd sync` does.
+    pub async fn sync(&self, with: usize) -> Result<SyncReport, String> {
+        let running = self.running.as_ref().ok_or("it is not up")?;
+        let (name, identity) = (format!("s{with}"), &self.plan.sites[self.no].identity);
+        let feeds = running.feeds.get(&name).ok_or("there is no feed to it")?;
+        feeds.sync(&name, identity, Timestamp::from_unix_s(0), &|_| {}).await
     }
 
     fn peers(&self) -> Vec<Arc<Peer>> {
@@ -141,7 +213,8 @@ impl Site {
         self.keep_index("index", "index.old");
         let peers = self.peers();
         let work = Arc::new(Notify::new());
-        let (tells, tips): (Vec<_>, Vec<_>) = peers.iter().map(|_| watch::channel(Seq::default())).unzip();
+        let names: Vec<String> = (0..self.plan.sites.len()).map(|no| format!("s{no}")).collect();
+        let (tells, tips): (Vec<_>, Vec<_>) = names.iter().map(|_| watch::channel(Seq::default())).unzip();
         let mut options = Options::new(&self.dir, identity);
         options.segment_bytes = *segment_bytes;
         options.disk = self.disk.clone();
@@ -184,16 +257,31 @@ impl Site {
         let intake = Intake::new(store.clone(), Arc::new(config.clone()));
         let service =
             Service::new(store.clone(), intake, identity.clone(), config.limits.clone(), stop.clone());
+        let service = Arc::new(service);
         let (network, listener) = self.world.start(self.no);
-        let means = Means { network: Arc::new(network), ..Means::default() };
+        let means = Means {
+            network: Arc::new(network),
+            host: Some(Arc::new(SimHost(service.clone()))),
+            neighbours: Neighbours::default(),
+            ..Means::default()
+        };
         // One set of feeds for each peer: several waiters for one tip are woken in an order drawn at random.
-        let start = |(peer, tip)| Feeds::start(store.clone(), &[peer], tip, means.clone());
-        let feeds: Arc<Vec<Feeds>> = Arc::new(peers.iter().cloned().zip(tips).map(start).collect());
-        let accounts = AccountsFile::new(self.dir.join("users"));
-        let door = Arc::new(SimDoor { peers, feeds: feeds.clone(), accounts, stop: stop.clone() });
+        let start = |(name, tip): (String, _)| {
+            let of_it: Vec<_> = peers.iter().filter(|peer| peer.name == name).cloned().collect();
+            let feeds = Feeds::start(store.clone(), &of_it, tip, means.clone());
+            (name, feeds)
+        };
+        let feeds: Arc<PeerFeeds> = Arc::new(names.into_iter().zip(tips).map(start).collect());
+        let door = Arc::new(SimDoor {
+            peers: Mutex::new(peers),
+            feeds: feeds.clone(),
+            accounts: AccountsFile::new(self.dir.join("users")),
+            news: Mutex::new(stop.child_token()),
+            stop: stop.clone(),
+        });
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(1000));
-        tasks.spawn(net::listen(listener, false, Arc::new(service), slots, tasks.clone(), door));
+        tasks.spawn(net::listen(listener, false, service, slots, tasks.clone(), door.clone()));
         let turning = tokio::spawn(turn(
             self.no,
             store.clone(),
@@ -202,7 +290,7 @@ impl Site {
             (at, seen),
             self.dice.fork(),
         ));
-        self.running = Some(Running { store, feeds, stop, tasks, turning });
+        self.running = Some(Running { store, feeds, door, stop, tasks, turning });
     }
 
     /// Stands the saved state of the peers on its head, where the plan says so.
@@ -219,7 +307,9 @@ impl Site {
 
     /// Dies at this moment.
     pub fn crash(&mut self, presence: Presence, index: Index) {
-        let Some(Running { store, feeds, stop, tasks: _, turning }) = self.running.take() else { return };
+        let Some(Running { store, feeds, door, stop, tasks: _, turning }) = self.running.take() else {
+            return;
+        };
         self.world.trace.note(format_args!("s{} dies: {presence:?}, index {index:?}", self.no));
         // What its tasks still do reaches nothing: neither network nor disk.
         self.world.stop(self.no, presence);
@@ -227,7 +317,7 @@ impl Site {
         self.index_is_closed();
         turning.abort();
         stop.cancel();
-        drop(feeds);
+        drop((feeds, door));
         if presence == Presence::Silent {
             self.disk.lose_unsynced(&self.dir.join("spool"), &mut self.dice);
         }
@@ -240,13 +330,13 @@ impl Site {
 
     /// Stops as an operator stops it.
     pub async fn stop(&mut self) {
-        let Some(Running { store, feeds, stop, tasks, turning }) = self.running.take() else { return };
+        let Some(Running { store, feeds, stop, tasks, turning, .. }) = self.running.take() else { return };
         self.world.trace.note(format_args!("s{} stops", self.no));
         stop.cancel();
         tasks.close();
         // As the daemon does: what misses its deadline is offered again after the next start.
         let _ = timeout(Duration::from_secs(10), tasks.wait()).await;
-        for feed in feeds.iter() {
+        for feed in feeds.values() {
             feed.stop(Duration::from_secs(5)).await;
         }
         turning.abort();
