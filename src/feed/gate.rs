@@ -5,9 +5,9 @@
 //!
 //! A peer that is `backup_of` another one stands by as long as the other can be reached, and for
 //! [`BACKUP_AFTER`] longer: a restart is no outage. While it stands by, its cursor follows what the
-//! other one has settled, and nothing else, and of what it had put off itself only the rest is kept: so when it takes over it begins with the first article that
-//! the other one has not answered for good, and nothing is left out. When the other one is back both
-//! go on from where they are: it may be offered what the backup has brought it by another way, and
+//! other one has settled, and nothing else, and of what it had put off itself only the rest is kept: so
+//! when it takes over it begins with the first article that the other one has not answered for good, and
+//! nothing is left out. When the other one is back both go on from where they are: it may be offered what the backup has brought it by another way, and
 //! refuses that; the backup ends what it has begun and stands by again. What the other one deferred (431,
 //! 436) stays its own: it is in its durable set. What the other one is not owed the backup is not sent
 //! either: it takes another's place, it is no peer beside it.
