@@ -99,7 +99,7 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Create, remove and list newsgroups
     Group(group::Arguments),
-    /// Add and list peers
+    /// Peers: add, remove, list, look at them
     Peer(peer::Arguments),
     /// Add, change, remove and list the accounts of users
     User(user::Arguments),
@@ -137,8 +137,9 @@ enum Command {
     /// Make sure that a peer has what it should have, and this site what the peer has for it, with a proof
     ///
     /// With a peer that is feedd, what both have is compared and what is missing moves both ways; any other
-    /// peer is offered everything once more. The last line says how many articles both have of those that
-    /// they should have; the command fails where one is missing.
+    /// peer is offered everything once more. The first line says how many articles both have of those that
+    /// they should have; the command fails where one is missing. A running site does it by itself where it
+    /// has lost something.
     Sync(sync::Arguments),
     /// Show a federation at work: some sites on this machine, in a temporary folder
     Demo(demo::Arguments),
