@@ -99,7 +99,7 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Create, remove and list newsgroups
     Group(group::Arguments),
-    /// Peers: add, remove, list, look at them
+    /// Add, remove, list and examine peers
     Peer(peer::Arguments),
     /// Add, change, remove and list the accounts of users
     User(user::Arguments),
